@@ -1,0 +1,1 @@
+//! trackway-test-support
