@@ -1,1 +1,13 @@
-//! trackway-test-support
+//! Real servers for tests: each test starts its own NATS or S3 server on a free port with its own folder, and the server ends
+//! with the value that holds it.
+//!
+//! The programs come from [`tools::tool`]; a missing one fails the test with what to do, it never skips it.
+
+mod minio;
+mod nats;
+mod process;
+pub mod tools;
+
+pub use minio::{MINIO_PASSWORD, MINIO_USER, Minio};
+pub use nats::NatsServer;
+pub use process::{free_port, until};
