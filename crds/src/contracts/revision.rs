@@ -1,0 +1,206 @@
+//! A Track resolved: every default filled in, every name followed, every number read. Kept with prompts and schemas in an
+//! immutable ConfigMap; what a run starts with is what it executes (invariant 6).
+
+use super::SecretKeyRef;
+use crate::{
+    Score,
+    model_endpoint::ConfigMapKeyRef,
+    track::{ModelParameters, OnMissing},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Key of the revision's ConfigMap that holds the [`Revision`] as JSON; the other keys are the prompts and schemas.
+pub const REVISION_KEY: &str = "trackway.dev.revision.json";
+
+/// A resolved Track.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Revision {
+    /// Version of this document: 1.
+    pub contract: u32,
+    /// Name of the Track.
+    pub track: String,
+    /// Who reads what it writes.
+    pub audience: String,
+    /// The work, in order.
+    pub stages: Vec<ResolvedStage>,
+    /// Limits of the run.
+    pub limits: ResolvedLimits,
+}
+
+impl Revision {
+    /// The stage called `name`.
+    #[must_use]
+    pub fn stage(&self, name: &str) -> Option<&ResolvedStage> {
+        self.stages.iter().find(|stage| stage.name == name)
+    }
+}
+
+/// One resolved stage.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedStage {
+    /// Name, unique in the track.
+    pub name: String,
+    /// What it does.
+    pub work: ResolvedWork,
+    /// The model that writes.
+    pub model: ResolvedModel,
+    /// Key of the prompt.
+    pub prompt: String,
+    /// The prompt's `track.vars`.
+    #[serde(default)]
+    pub vars: BTreeMap<String, serde_json::Value>,
+    /// How its output is scored; `None`: accepted as it comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<ResolvedJudge>,
+    /// Budgets.
+    pub retry: ResolvedRetry,
+    /// Limit of one try from its pod's start, in milliseconds.
+    pub timeout_millis: u64,
+}
+
+/// What a stage does.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(tag = "kind")]
+pub enum ResolvedWork {
+    /// Asks a model to write something.
+    #[serde(rename_all = "camelCase")]
+    Generate {
+        /// Key of the schema of its output; `None`: `{"text": string}`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output_schema: Option<String>,
+    },
+    /// Asks a model whether the batch says enough.
+    #[serde(rename_all = "camelCase")]
+    ValidateContext {
+        /// What to do when something is missing.
+        on_missing: OnMissing,
+    },
+}
+
+/// A model and how it is reached.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedModel {
+    /// Role in the Track.
+    pub role: String,
+    /// Name of the ModelEndpoint.
+    pub endpoint: String,
+    /// Address up to and including the version.
+    #[serde(rename = "baseURL")]
+    pub base_url: String,
+    /// Headers sent with every request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The model's name as the server knows it.
+    pub model: String,
+    /// Limit of one HTTP request in milliseconds.
+    pub timeout_millis: u64,
+    /// Sent with every request.
+    #[serde(default)]
+    pub parameters: ModelParameters,
+    /// Where the API key is; the key itself is never part of a revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key_secret_ref: Option<SecretKeyRef>,
+    /// Where the authority's certificates are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle_ref: Option<ConfigMapKeyRef>,
+}
+
+/// A judge with nothing left open.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedJudge {
+    /// The judging model.
+    pub model: ResolvedModel,
+    /// The mean an output must reach.
+    pub threshold: Score,
+    /// What is scored; never empty.
+    pub dimensions: Vec<ResolvedDimension>,
+}
+
+impl ResolvedJudge {
+    /// The weighted mean of `scores`, or `None` when a dimension has none.
+    #[must_use]
+    pub fn overall(&self, scores: &BTreeMap<String, Score>) -> Option<Score> {
+        let weighted: Option<Vec<_>> =
+            self.dimensions.iter().map(|dimension| Some((*scores.get(&dimension.name)?, dimension.weight))).collect();
+        Score::weighted_mean(weighted?)
+    }
+
+    /// Whether `overall` and every dimension are high enough (invariant 2).
+    #[must_use]
+    pub fn accepts(&self, overall: Score, scores: &BTreeMap<String, Score>) -> bool {
+        overall >= self.threshold
+            && self
+                .dimensions
+                .iter()
+                .all(|dimension| scores.get(&dimension.name).is_some_and(|score| *score >= dimension.minimum))
+    }
+}
+
+/// One thing a judge scores.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedDimension {
+    /// Short name.
+    pub name: String,
+    /// How much it counts.
+    pub weight: u32,
+    /// Lowest score that passes; 0 when the Track gives none.
+    pub minimum: Score,
+    /// What must be true of a good output.
+    pub criterion: String,
+}
+
+/// Budgets with every default filled in.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedRetry {
+    /// Generations in all.
+    pub quality_max_attempts: u32,
+    /// Failures of pods, nodes or the store until the stage fails.
+    pub infrastructure_max_tries: u32,
+    /// Failures of the model's server until the stage fails.
+    pub model_max_tries: u32,
+    /// Failures of the judge until the stage fails.
+    pub judge_max_tries: u32,
+    /// Pause after a failure of the model's server.
+    pub model_backoff: ResolvedBackoff,
+}
+
+/// A growing pause, in milliseconds.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedBackoff {
+    /// The first.
+    pub initial_millis: u64,
+    /// How much each is longer than the last.
+    pub factor: u32,
+    /// The longest.
+    pub max_millis: u64,
+}
+
+impl ResolvedBackoff {
+    /// The pause after the `failures`-th failure, from 1.
+    #[must_use]
+    pub fn after(&self, failures: u32) -> u64 {
+        let factor = u64::from(self.factor).saturating_pow(failures.saturating_sub(1));
+        self.initial_millis.saturating_mul(factor).min(self.max_millis)
+    }
+}
+
+/// Limits of a run, in milliseconds.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedLimits {
+    /// From a Job's release until its pod must have started.
+    pub start_timeout_millis: u64,
+    /// Time a run may be active.
+    pub active_deadline_millis: u64,
+    /// Time from a run's creation until it fails whatever it waits for.
+    pub deadline_millis: u64,
+}

@@ -1,0 +1,87 @@
+//! Names that are functions of what they name, so that doing a thing twice makes the same object.
+
+use sha2::{Digest, Sha256};
+
+/// Longest name of a Track: run names and Job names derived from it must fit a pod's 63.
+pub const TRACK_MAX: usize = 28;
+/// Longest name of a stage.
+pub const STAGE_MAX: usize = 24;
+/// Longest name of a Job.
+pub const JOB_MAX: usize = 52;
+
+const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
+/// The run of `track` for `batch`: `<track>-<8 of the batch id>`. Ids of more than 8 characters, or with others than a–z and
+/// 0–9, are hashed.
+#[must_use]
+pub fn run_name(track: &str, batch_id: &str) -> String {
+    format!("{track}-{}", batch_short_id(batch_id))
+}
+
+/// The part of a run's name that the runs of one batch share.
+#[must_use]
+pub fn batch_short_id(batch_id: &str) -> String {
+    let fits = (1..=8).contains(&batch_id.len()) && batch_id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    if fits { batch_id.to_owned() } else { short_hash(&[batch_id]) }
+}
+
+/// The Job of one try: `<run>-<8 of H(run uid, stage, attempt, try)>`.
+#[must_use]
+pub fn job_name(run: &str, run_uid: &str, stage: &str, attempt: u32, try_: u32) -> String {
+    format!("{run}-{}", short_hash(&[run_uid, stage, &attempt.to_string(), &try_.to_string()]))
+}
+
+/// 8 base32 characters of the parts' hash. Each part's length is hashed with it, so ("a", "bc") and ("ab", "c") differ.
+#[must_use]
+pub fn short_hash(parts: &[&str]) -> String {
+    hash_bytes(parts).iter().take(8).map(|byte| char::from(BASE32[usize::from(byte & 31)])).collect()
+}
+
+/// A label value for something that may not be shown or may not fit: 16 hexadecimal digits of its hash.
+#[must_use]
+pub fn label_hash(text: &str) -> String {
+    hash_bytes(&[text]).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// SHA-256 in lower-case hexadecimal.
+#[must_use]
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn hash_bytes(parts: &[&str]) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runs_of_one_batch_share_their_suffix() {
+        assert_eq!(run_name("admin", "b7k2f9q1"), "admin-b7k2f9q1");
+        assert_eq!(run_name("team", "b7k2f9q1"), "team-b7k2f9q1");
+        let long = run_name("team", "batch-of-2026-11-22");
+        assert_eq!(long.len(), "team-".len() + 8);
+    }
+
+    #[test]
+    fn job_names_fit_and_differ_by_every_part() {
+        let run = run_name(&"t".repeat(TRACK_MAX), "b7k2f9q1");
+        let name = job_name(&run, "u", "insights", 1, 1);
+        assert!(name.len() <= JOB_MAX, "{name}");
+        for other in [
+            job_name(&run, "v", "insights", 1, 1),
+            job_name(&run, "u", "solutions", 1, 1),
+            job_name(&run, "u", "insights", 2, 1),
+            job_name(&run, "u", "insights", 1, 2),
+        ] {
+            assert_ne!(name, other);
+        }
+    }
+}

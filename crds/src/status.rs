@@ -1,0 +1,329 @@
+//! What a BatchRun tells: phase for people, conditions for machines, every stage with its attempts, scores and timings.
+//! Bounded (invariant 4): every list and text has a limit, and every list but the conditions is atomic.
+
+use crate::{
+    Score,
+    contracts::{ErrorClass, Reference, Tokens},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Most bytes of status as stored JSON (invariant 4).
+pub const MAX_STATUS_BYTES: usize = 52 * 1024;
+/// Most bytes of one feedback text, JSON-escaped.
+pub const MAX_FEEDBACK_BYTES: usize = 192;
+/// Most bytes of a message in `failure` and in conditions, JSON-escaped.
+pub const MAX_MESSAGE_BYTES: usize = 256;
+/// Attempts of a stage that are kept: best, previous, last.
+pub const MAX_ATTEMPTS_KEPT: usize = 3;
+
+/// What happened to a run so far.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchRunStatus {
+    /// The generation of the spec this status speaks of; -1 until the operator has seen the run.
+    #[serde(default = "unobserved")]
+    pub observed_generation: i64,
+    /// The immutable ConfigMap that holds the track, prompts and schemas this run executes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub revision: Option<String>,
+    /// Where the run stands, for people; machines read the conditions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// What `kubectl get batchruns` prints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Summary>,
+    /// `Complete`, `Failed`, `Suspended`; for tools that know kstatus also `Reconciling`, `Stalled`, `Ready`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// When the first stage began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<MicroTime>,
+    /// When the run ended; from then on nothing changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<MicroTime>,
+    /// When the run fails unless it has ended, as long as it stays active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_at: Option<MicroTime>,
+    /// Time the run was active up to its last pause, in milliseconds.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub active_millis: u64,
+    /// The stages that have begun, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 12))]
+    pub stages: Vec<StageStatus>,
+    /// Why the run failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+fn unobserved() -> i64 {
+    -1
+}
+
+impl Default for BatchRunStatus {
+    fn default() -> Self {
+        Self {
+            observed_generation: unobserved(),
+            revision: None,
+            phase: None,
+            summary: None,
+            conditions: Vec::new(),
+            started_at: None,
+            completed_at: None,
+            deadline_at: None,
+            active_millis: 0,
+            stages: Vec::new(),
+            failure: None,
+        }
+    }
+}
+
+/// Where a run stands.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Waits for its Track to be ready.
+    Pending,
+    /// A stage runs, or is about to run again.
+    Running,
+    /// `spec.suspend` holds it.
+    Suspended,
+    /// Every stage succeeded.
+    Succeeded,
+    /// A stage failed, or a deadline passed.
+    Failed,
+    /// Stopped by `spec.cancel`.
+    Cancelled,
+}
+
+impl Phase {
+    /// Whether nothing will happen any more.
+    #[must_use]
+    pub fn is_finished(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+
+    /// As written in resources.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Running => "Running",
+            Self::Suspended => "Suspended",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Cancelled => "Cancelled",
+        }
+    }
+}
+
+/// What `kubectl get batchruns` prints. All of it follows from `stages`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// The stage that runs, or the last one that ran.
+    #[schemars(length(max = 24))]
+    pub stage: String,
+    /// Stages done of all, for example `5/7`.
+    #[schemars(length(max = 16))]
+    pub progress: String,
+    /// Lowest score with which a stage advanced so far; of a failed run: the best score of the failed stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<Score>,
+    /// Quality attempts beyond the first, of all stages.
+    #[schemars(range(min = 0))]
+    pub retries: u32,
+    /// From the first stage's begin to the end, once the run has ended: `27.3s`, `1m32s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub duration: Option<String>,
+}
+
+/// One stage of a run.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct StageStatus {
+    /// Name of the stage in the Track.
+    #[schemars(length(max = 24))]
+    pub name: String,
+    /// Where it stands.
+    pub phase: StagePhase,
+    /// When it began.
+    pub started_at: MicroTime,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<MicroTime>,
+    /// Where its time went.
+    pub millis: StageMillis,
+    /// What the accepted (of a failed stage: the last) attempt was given, in the payload store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Reference>,
+    /// The accepted output, in the payload store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Reference>,
+    /// What of each budget is used up.
+    pub used: Used,
+    /// The next try is not started before this moment: a pause after failures of the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<MicroTime>,
+    /// Best, previous and last attempt, in order; records of all of them are in the payload store.
+    #[schemars(length(max = 3))]
+    pub attempts: Vec<AttemptStatus>,
+}
+
+/// Where a stage stands.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StagePhase {
+    /// An attempt runs, or is about to.
+    Running,
+    /// An attempt was accepted.
+    Succeeded,
+    /// A budget is used up, or an error is permanent.
+    Failed,
+    /// The run was cancelled or ended by a deadline meanwhile.
+    Stopped,
+}
+
+/// Where time went, in milliseconds, each measured on one clock; `podStart` is the rest.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct StageMillis {
+    /// Waiting for its turn: before the first Job was recorded, and pauses after failures of the model. Operator's clock.
+    #[schemars(range(min = 0))]
+    pub queued: u64,
+    /// From the Job's release to the worker's first instruction, and whatever no other part accounts for.
+    #[schemars(range(min = 0))]
+    pub pod_start: u64,
+    /// The model writing. Worker's clock.
+    #[schemars(range(min = 0))]
+    pub generate: u64,
+    /// The judge reading. Worker's clock.
+    #[schemars(range(min = 0))]
+    pub judge: u64,
+    /// From a result's arrival to the record of what follows from it. Operator's clock.
+    #[schemars(range(min = 0))]
+    pub operator: u64,
+    /// Suspended. Operator's clock.
+    #[schemars(range(min = 0))]
+    pub paused: u64,
+}
+
+/// How much of each budget a stage has used.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Used {
+    /// Attempts that were judged.
+    #[schemars(range(min = 0))]
+    pub quality: u32,
+    /// Failures of pods, nodes or the store.
+    #[schemars(range(min = 0))]
+    pub infrastructure: u32,
+    /// Failures of the model's server.
+    #[schemars(range(min = 0))]
+    pub model: u32,
+    /// Failures of the judge to give a verdict.
+    #[schemars(range(min = 0))]
+    pub judge: u32,
+    /// Tokens of all attempts, read and written, judge included.
+    #[schemars(range(min = 0))]
+    pub tokens: u64,
+}
+
+/// One generation of a stage and what was thought of it.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptStatus {
+    /// From 1; a new one only after a verdict below the threshold.
+    #[schemars(range(min = 1))]
+    pub attempt: u32,
+    /// From 1; a new one when the last brought no verdict.
+    #[serde(rename = "try")]
+    #[schemars(range(min = 1))]
+    pub try_: u32,
+    /// The Job that runs this try. Nothing runs that is not named here.
+    #[serde(rename = "jobUID", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 36))]
+    pub job_uid: Option<String>,
+    /// When this try's Job was recorded.
+    pub started_at: MicroTime,
+    /// From then to its result, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub millis: Option<u64>,
+    /// Weighted mean of the dimensions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<Score>,
+    /// Score of each dimension.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 8))]
+    pub dimensions: BTreeMap<String, Score>,
+    /// The judge's words, cut; all of them are in the verdict in the payload store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 192))]
+    pub feedback: Option<String>,
+    /// What the operator decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// The error of the last try that ended without a verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<TryError>,
+    /// Tokens of this attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Tokens>,
+    /// What it wrote, in the payload store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Reference>,
+    /// Its full record (input, output, verdict, calls), in the payload store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Reference>,
+}
+
+/// What the operator decided on an attempt.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Accepted: the stage is done.
+    Advance,
+    /// Below the threshold or a dimension's minimum: another attempt follows, or the budget is used up.
+    Retry,
+}
+
+/// Why a try ended without a verdict.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TryError {
+    /// Whose failure it was; each class has its own budget.
+    pub class: ErrorClass,
+    /// One CamelCase word for machines.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// What happened, for people.
+    #[schemars(length(max = 256))]
+    pub message: String,
+}
+
+/// Why a run failed.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// The stage that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    pub stage: Option<String>,
+    /// Whose failure it was.
+    pub class: ErrorClass,
+    /// One CamelCase word for machines, the same as the Failed condition's.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// What happened and what to do, for people.
+    #[schemars(length(max = 256))]
+    pub message: String,
+    /// When.
+    pub at: MicroTime,
+}
