@@ -1,0 +1,97 @@
+# shellcheck shell=bash
+# up: from nothing to a node that runs pods.
+
+# cluster_up ARGUMENT...: the arguments of the whole command, for the part that runs as root.
+cluster_up() {
+    UP_STARTED=$SECONDS
+    if is_up; then
+        say "cluster \"$NAME\" is up: KUBECONFIG=$STATE/kubeconfig"
+        return
+    fi
+    [[ -n ${OWNER:-} ]] || prepare
+    as_root "$@"
+    if [[ -d $STATE ]]; then
+        say "removing what is left of an earlier cluster \"$NAME\""
+        remove_everything
+    fi
+    UP_STARTED=$SECONDS
+    PATH=$PATH:/usr/sbin:/sbin
+    claim_slot
+    say "starting cluster \"$NAME\" in $STATE"
+    write_credentials
+    write_configs
+    create_cgroups
+    start_init
+    wait_until_ready
+    say "cluster \"$NAME\" is up after $((SECONDS - UP_STARTED)) s: export KUBECONFIG=$STATE/kubeconfig"
+}
+
+is_up() {
+    [[ -f $STATE/ready ]] && init_pid >/dev/null && kubectl get --raw /readyz >/dev/null 2>&1
+}
+
+# prepare: says what is going to happen, then installs and builds what is missing; only the first time takes long.
+prepare() {
+    local packages=() tool minutes=0
+    mapfile -t packages < <(missing_packages)
+    for tool in kubernetes pause coredns; do
+        [[ -x $(tool_path "$tool") ]] || minutes=$((minutes + $(tool_field "$tool" 3)))
+    done
+    say "Kubernetes $(kubernetes_version) on this machine, named \"$NAME\":"
+    say "  - runs as root, in network, mount and process namespaces of its own, with about 1.5 GB of memory"
+    ((${#packages[@]} == 0)) || say "  - first installs Debian packages: ${packages[*]}"
+    ((minutes == 0)) || say "  - first builds its programs from source, about $minutes min on two cores, into $TOOLS_CACHE"
+    say "  - then takes about 15 s; \"$CLUSTER_DIR/cluster down --name $NAME\" removes it without a trace"
+    install_packages "${packages[@]}"
+    "$TOOLS_DIR/ensure" kubernetes pause coredns >/dev/null
+}
+
+write_credentials() {
+    "$(tool_path kubernetes)" credentials --dir "$STATE/credentials" --cluster "$NAME" --node "$NODE_NAME" \
+        --address "$NODE_ADDRESS" --service-address "$SERVICE_ADDRESS"
+    install -m 600 "$STATE/credentials/admin.kubeconfig" "$STATE/kubeconfig"
+    [[ -z ${OWNER:-} ]] || chown "$OWNER" "$STATE/kubeconfig"
+}
+
+# start_init: one process holds every namespace; when it ends, everything inside ends with it.
+start_init() {
+    setsid --fork unshare --net --mount --pid --fork --kill-child "$CLUSTER_DIR/init" "$STATE" \
+        </dev/null >"$STATE/logs/init.log" 2>&1
+    await 10 "process namespaces" record_pid
+    join_network "$(init_pid)"
+}
+
+# record_pid: finds the outer process by the folder in its command line, which no other process has.
+record_pid() {
+    local pid
+    for pid in $(pgrep -f -x "unshare --net --mount --pid --fork --kill-child $CLUSTER_DIR/init $STATE"); do
+        echo "$pid" >"$STATE/pid"
+    done
+    init_pid
+}
+
+wait_until_ready() {
+    await 30 "container runtime" cluster_exec ctr version
+    await 60 "API server" kubectl get --raw /readyz
+    "$CLUSTER_DIR/../images/build" trackway.dev/pause "$(tool_path pause)" --tag 1 --out "$STATE/pause.tar" >/dev/null
+    await 30 "sandbox image" cluster_exec ctr --namespace k8s.io image import "$STATE/pause.tar"
+    await 60 "default service account" kubectl get serviceaccount default
+    await 60 "node ready" node_ready
+    await 30 "cluster DNS" dns_ready
+    touch "$STATE/ready"
+}
+
+node_ready() {
+    [[ $(kubectl get node "$NODE_NAME" --output 'jsonpath={.status.conditions[?(@.type=="Ready")].status}') == True ]]
+}
+
+# dns_ready: asks the name server's own readiness page, which waits for its first full list.
+dns_ready() {
+    local answer
+    exec {answer}<>"/dev/tcp/$NODE_ADDRESS/8181" || return 1
+    printf 'GET /ready HTTP/1.0\r\n\r\n' >&"$answer"
+    head -n 1 <&"$answer" | grep -q ' 200 '
+    local found=$?
+    exec {answer}>&-
+    return "$found"
+}
