@@ -1,1 +1,39 @@
-//! trackway-nats
+//! The only user of the NATS client: everything Trackway asks of NATS, in Trackway's words.
+//!
+//! ```text
+//! batcher ──publish_batch_ready──▶ BATCH_READY ──BatchReadyConsumer──▶ collector ──dead_letter──▶ DLQ
+//! worker  ──publish_result───────▶ RESULTS ──watch_results (wakes), read_results──▶ operator
+//! worker  ──Kv("payloads")───────▶ KV_payloads        collector ──Kv("matches")──▶ KV_matches
+//! ```
+//!
+//! * **Write-once** is kept by the server, not by care: a second message on a subject of `BATCH_READY`, `RESULTS` or the
+//!   `payloads` bucket is refused whoever sends it and whatever its headers say.
+//! * **Errors** are [`NatsError::Transient`] (NATS away, slow, without a leader: try again, see [`with_retry`]) or
+//!   [`NatsError::Permanent`] (wrong credentials, a subject the user may not use, a message too large: a person must act).
+//!   The client would report a forbidden subject as a timeout; [`Nats`] hears the server's complaint and names user and subject.
+//! * Nothing here decides what a message means; payloads go in and out as bytes.
+
+mod batch_ready;
+mod config;
+mod connection;
+mod error;
+mod kv;
+mod link;
+mod results;
+mod retry;
+mod streams;
+mod subjects;
+mod wake;
+mod write_once;
+
+pub use batch_ready::{BatchReadyConsumer, Delivery, Priority, publish_batch_ready};
+pub use config::{Credentials, NatsConfig};
+pub use connection::Nats;
+pub use error::NatsError;
+pub use kv::{KeyCreation, KeyUpdate, Kv, KvEntry, ReadFrom};
+pub use results::{publish_result, read_results};
+pub use retry::{Retryable, with_retry};
+pub use streams::{MATCHES_BUCKET, PAYLOADS_BUCKET, StreamSettings, ensure_streams};
+pub use subjects::{result_subject, results_of_namespace};
+pub use wake::{Wake, watch_results};
+pub use write_once::Publication;

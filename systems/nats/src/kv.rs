@@ -1,0 +1,129 @@
+//! Key-value buckets, without the client's store type: that one asks for stream information and account rights a worker's
+//! user does not have.
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::message::StreamMessage;
+use bytes::Bytes;
+
+use crate::error::from_leader_get;
+use crate::results::last_by_subject;
+use crate::subjects::token;
+use crate::write_once::publish_after;
+use crate::{Nats, NatsError};
+
+/// Which copy of the bucket answers reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// Any replica: fast, needs only `DIRECT.GET` rights on one's own keys, may be milliseconds behind.
+    AnyReplica,
+    /// The leader: sees every acknowledged write, needs `STREAM.MSG.GET`, which reaches the whole bucket.
+    Leader,
+}
+
+/// One value of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KvEntry {
+    /// The value.
+    pub value: Bytes,
+    /// Grows with each write; what [`Kv::update`] compares.
+    pub revision: u64,
+}
+
+/// Outcome of [`Kv::create`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyCreation {
+    /// The key holds our value, at this revision.
+    Created(u64),
+    /// The key had a value already.
+    Exists,
+}
+
+/// Outcome of [`Kv::update`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyUpdate {
+    /// The key holds our value, at this revision.
+    Updated(u64),
+    /// Somebody wrote in between: read and decide again.
+    Conflict,
+}
+
+/// A bucket made by [`crate::ensure_streams`].
+#[derive(Debug, Clone)]
+pub struct Kv {
+    nats: Nats,
+    bucket: &'static str,
+    read: ReadFrom,
+}
+
+impl Kv {
+    /// A handle; nothing is asked of the server yet.
+    #[must_use]
+    pub fn new(nats: &Nats, bucket: &'static str, read: ReadFrom) -> Self {
+        Self { nats: nats.clone(), bucket, read }
+    }
+
+    /// Writes the key's first value, or learns that it has one.
+    ///
+    /// # Errors
+    /// [`NatsError`]; a key of other characters than letters, digits, `-`, `_` and `.` is permanent.
+    pub async fn create(&self, key: &str, value: Bytes) -> Result<KeyCreation, NatsError> {
+        let subject = self.subject(key)?;
+        if let Some(revision) = publish_after(&self.nats, &subject, HeaderMap::new(), value.clone(), 0).await? {
+            return Ok(KeyCreation::Created(revision));
+        }
+        // A key somebody deleted by hand has a marker as its last message.
+        match self.last(&subject).await? {
+            Some(marker) if is_marker(&marker) => {
+                let written = publish_after(&self.nats, &subject, HeaderMap::new(), value, marker.sequence).await?;
+                Ok(written.map_or(KeyCreation::Exists, KeyCreation::Created))
+            }
+            _ => Ok(KeyCreation::Exists),
+        }
+    }
+
+    /// The key's value, `None` when it has none.
+    ///
+    /// # Errors
+    /// As [`Kv::create`].
+    pub async fn get(&self, key: &str) -> Result<Option<KvEntry>, NatsError> {
+        let subject = self.subject(key)?;
+        let message = self.last(&subject).await?.filter(|message| !is_marker(message));
+        Ok(message.map(|message| KvEntry { value: message.payload, revision: message.sequence }))
+    }
+
+    /// Replaces the value if its revision is still `revision`.
+    ///
+    /// # Errors
+    /// As [`Kv::create`].
+    pub async fn update(&self, key: &str, value: Bytes, revision: u64) -> Result<KeyUpdate, NatsError> {
+        let subject = self.subject(key)?;
+        let written = publish_after(&self.nats, &subject, HeaderMap::new(), value, revision).await?;
+        Ok(written.map_or(KeyUpdate::Conflict, KeyUpdate::Updated))
+    }
+
+    fn subject(&self, key: &str) -> Result<String, NatsError> {
+        key.split('.').try_for_each(|part| token("part of key", part))?;
+        Ok(format!("$KV.{}.{key}", self.bucket))
+    }
+
+    async fn last(&self, subject: &str) -> Result<Option<StreamMessage>, NatsError> {
+        let stream = format!("KV_{}", self.bucket);
+        match self.read {
+            ReadFrom::AnyReplica => last_by_subject(&self.nats, &stream, subject).await,
+            ReadFrom::Leader => {
+                let action = format!("read {subject}");
+                let api = format!("$JS.API.STREAM.MSG.GET.{stream}");
+                let read = async {
+                    let stream = self.nats.jetstream().get_stream_no_info(&stream).await;
+                    let stream = stream.map_err(|error| NatsError::permanent(&action, error))?;
+                    from_leader_get(&action, stream.get_last_raw_message_by_subject(subject).await)
+                };
+                self.nats.request(&action, &[&api], read).await
+            }
+        }
+    }
+}
+
+fn is_marker(message: &StreamMessage) -> bool {
+    message.headers.get("KV-Operation").is_some()
+}

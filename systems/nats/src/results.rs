@@ -1,0 +1,55 @@
+//! Results of attempts: one message a subject, the first wins.
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::error::from_direct_get;
+use crate::streams::RESULTS_STREAM;
+use crate::write_once::publish_once;
+use crate::{Nats, NatsError, Publication};
+
+/// Reads that wait for their answer at the same time.
+const READS_AT_ONCE: usize = 32;
+
+/// Publishes a result and waits until it is stored. `subject` is made by [`crate::result_subject`]. Safe to repeat.
+///
+/// # Errors
+/// [`NatsError`]; a subject outside the user's permissions is permanent and named.
+pub async fn publish_result(nats: &Nats, subject: &str, payload: Bytes) -> Result<Publication, NatsError> {
+    publish_once(nats, subject, HeaderMap::new(), payload).await
+}
+
+/// Reads the results of `subjects`, in their order, leaving out those that have none yet. With more than one replica a read
+/// may be answered by one that is milliseconds behind: what is missing now is there at the next look.
+///
+/// # Errors
+/// [`NatsError`] of the first read that fails; a missing result is no error.
+pub async fn read_results(nats: &Nats, subjects: &[String]) -> Result<Vec<(String, Bytes)>, NatsError> {
+    stream::iter(subjects.iter().cloned())
+        .map(|subject| read_result(nats, subject))
+        .buffered(READS_AT_ONCE)
+        .try_filter_map(|found| std::future::ready(Ok(found)))
+        .try_collect()
+        .await
+}
+
+async fn read_result(nats: &Nats, subject: String) -> Result<Option<(String, Bytes)>, NatsError> {
+    let found = last_by_subject(nats, RESULTS_STREAM, &subject).await?;
+    Ok(found.map(|message| (subject, message.payload)))
+}
+
+/// The last message of `subject`, from whichever replica answers.
+pub(crate) async fn last_by_subject(
+    nats: &Nats,
+    stream: &str,
+    subject: &str,
+) -> Result<Option<async_nats::jetstream::message::StreamMessage>, NatsError> {
+    let action = format!("read {subject}");
+    let api = format!("$JS.API.DIRECT.GET.{stream}.{subject}");
+    let read = async {
+        let stream = nats.jetstream().get_stream_no_info(stream).await.map_err(|error| NatsError::permanent(&action, error))?;
+        from_direct_get(&action, stream.direct_get_last_for_subject(subject).await)
+    };
+    nats.request(&action, &[&api], read).await
+}

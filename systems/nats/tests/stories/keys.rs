@@ -1,0 +1,49 @@
+use bytes::Bytes;
+use trackway_nats::{KeyCreation, KeyUpdate, Kv, MATCHES_BUCKET, NatsError, PAYLOADS_BUCKET, ReadFrom};
+
+use crate::{ready, soon};
+
+#[tokio::test]
+async fn of_two_creators_at_once_one_creates_and_both_read_the_same() {
+    let (_server, nats) = ready().await;
+    for read in [ReadFrom::AnyReplica, ReadFrom::Leader] {
+        let kv = Kv::new(&nats, MATCHES_BUCKET, read);
+        let key = format!("b-{}", read == ReadFrom::Leader);
+        let (a, b) = soon(async { tokio::join!(kv.create(&key, "a".into()), kv.create(&key, "b".into())) }).await;
+        let created = [a.unwrap(), b.unwrap()].map(|outcome| matches!(outcome, KeyCreation::Created(_)));
+        assert_ne!(created[0], created[1], "exactly one creates");
+        let winner = if created[0] { "a" } else { "b" };
+        assert_eq!(kv.get(&key).await.unwrap().unwrap().value, Bytes::from(winner));
+    }
+}
+
+#[tokio::test]
+async fn an_update_of_an_older_revision_conflicts() {
+    let (_server, nats) = ready().await;
+    let kv = Kv::new(&nats, MATCHES_BUCKET, ReadFrom::Leader);
+    assert_eq!(kv.get("b1").await.unwrap(), None);
+    let KeyCreation::Created(first) = kv.create("b1", "1".into()).await.unwrap() else { panic!("the key is new") };
+    let KeyUpdate::Updated(second) = kv.update("b1", "2".into(), first).await.unwrap() else { panic!("nobody else writes") };
+    assert_eq!(kv.update("b1", "3".into(), first).await.unwrap(), KeyUpdate::Conflict);
+    let entry = kv.get("b1").await.unwrap().unwrap();
+    assert_eq!((entry.value, entry.revision), (Bytes::from("2"), second));
+}
+
+#[tokio::test]
+async fn the_server_itself_refuses_to_overwrite_a_payload() {
+    let (_server, nats) = ready().await;
+    let kv = Kv::new(&nats, PAYLOADS_BUCKET, ReadFrom::AnyReplica);
+    let KeyCreation::Created(revision) = kv.create("ns.run.blob", "good".into()).await.unwrap() else { panic!("the key is new") };
+    assert_eq!(kv.update("ns.run.blob", "evil".into(), revision).await.unwrap(), KeyUpdate::Conflict);
+    assert_eq!(kv.get("ns.run.blob").await.unwrap().unwrap().value, Bytes::from("good"));
+}
+
+#[tokio::test]
+async fn a_value_over_the_servers_limit_is_a_permanent_error_that_names_the_limit() {
+    let (_server, nats) = ready().await;
+    let kv = Kv::new(&nats, PAYLOADS_BUCKET, ReadFrom::AnyReplica);
+    let error = kv.create("big", vec![0; 2 << 20].into()).await.unwrap_err();
+    assert!(matches!(error, NatsError::Permanent { .. }) && error.to_string().contains("max_payload"), "{error}");
+    let error = kv.get("a.>").await.unwrap_err();
+    assert!(matches!(error, NatsError::Permanent { .. }) && error.to_string().contains("part of key"), "{error}");
+}
