@@ -1,1 +1,34 @@
-//! trackway-plan
+//! The run's state machine: [`plan()`] is a pure function of what a run is, what its status says, what is seen and what time it is.
+//! No IO, no clock, no tokio; the same function drives the operator, `trackway simulate` and the simulation tests.
+//!
+//! ```text
+//! status ──▶ conclude the open try ──▶ decide ──▶ open the next try ──▶ finish ──▶ Plan
+//!              (result, lost, late)     (budgets)   (Job by name)        (summary, conditions, size)
+//! ```
+//!
+//! A [`Plan`] leaves no choice to whoever applies it. Its parts are applied in this order:
+//! 1. `create`: a Job, suspended. Nothing else is in such a plan; with the Job seen, plan again.
+//! 2. `status`: one fenced write. It records the Job's uid, so from here on the Job may run.
+//! 3. `after`: releases and deletions, each by uid.
+//! 4. `events`.
+
+mod attempts;
+mod check;
+mod conclude;
+mod conditions;
+mod decide;
+mod events;
+mod finish;
+mod observed;
+mod open;
+mod plan;
+mod shed;
+mod summary;
+mod timing;
+
+pub use check::{Fault, check};
+pub use events::{EventNote, EventReason};
+pub use observed::{ArrivedResult, Finished, JobView, Observed, PodView, Refusal, RevisionView, Run, Waiting};
+pub use plan::{After, Ignored, IgnoredResult, JobIntent, Plan, plan};
+pub use shed::stored_bytes;
+pub use summary::summarize;

@@ -1,0 +1,130 @@
+//! Has the open try ended, and how? A result counts only for the open (attempt, try) and only from a pod seen under the recorded
+//! Job; a missing result counts as lost only when the stream could be asked.
+
+use crate::{
+    attempts,
+    observed::{ArrivedResult, JobView, PodView},
+    plan::{After, Draft, Ignored, IgnoredResult},
+    timing::later,
+};
+use jiff::Timestamp;
+use trackway_crds::{
+    contracts::{ErrorClass, ResultError, Revision, StageResult},
+    status::AttemptStatus,
+};
+
+/// Waiting reasons that no waiting mends, because somebody has to change something.
+const HOPELESS: [&str; 2] = ["CreateContainerConfigError", "InvalidImageName"];
+/// A Secret applied just after its Track is not a mistake.
+const HOPELESS_AFTER_MILLIS: u64 = 10_000;
+
+/// How the open try ended.
+pub(crate) enum Outcome {
+    /// The worker reported.
+    Reported {
+        /// What it said.
+        result: Box<StageResult>,
+        /// When it arrived.
+        arrived_at: Timestamp,
+    },
+    /// It never will.
+    Lost(ResultError),
+}
+
+/// The outcome of the open try, or `None` while it runs or when none is open.
+pub(crate) fn open_try(draft: &mut Draft<'_>, revision: &Revision) -> Option<Outcome> {
+    let index = attempts::running(&draft.status.stages)?;
+    let stage = &draft.status.stages[index];
+    let (stage_name, attempt) = (stage.name.clone(), attempts::in_work(stage)?.clone());
+    let uid = attempt.job_uid.clone()?;
+    let Some(job) = draft.observed.job(&uid) else {
+        return lost_unless_unknown(draft, "JobLost", "its Job is gone; it was deleted by someone else".into());
+    };
+    if let Some(arrived) = accepted(draft, &stage_name, &attempt, job) {
+        return Some(Outcome::Reported { result: Box::new(arrived.result), arrived_at: arrived.arrived_at });
+    }
+    if let Some(ended) = ended(job) {
+        if job.ended.is_none() {
+            draft.out.after.push(After::Delete { name: job.name.clone(), uid });
+        }
+        return lost_unless_unknown(draft, ended.0, ended.1);
+    }
+    not_started(draft, revision, &attempt, job)
+}
+
+fn lost_unless_unknown(draft: &mut Draft<'_>, reason: &str, message: String) -> Option<Outcome> {
+    if !draft.observed.results_known {
+        draft.wake_at.push(later(draft.now, 1_000));
+        draft.out.why.push(format!("{message}; waits for the stream before calling the try lost"));
+        return None;
+    }
+    Some(lost(ErrorClass::Infrastructure, reason, message))
+}
+
+fn lost(class: ErrorClass, reason: &str, message: String) -> Outcome {
+    Outcome::Lost(ResultError { class, reason: reason.to_owned(), message, retry_after_millis: None })
+}
+
+fn accepted(draft: &mut Draft<'_>, stage: &str, attempt: &AttemptStatus, job: &JobView) -> Option<ArrivedResult> {
+    let from_pods = job.pods.iter().filter_map(|pod| pod.result.clone());
+    let from_pods = from_pods.map(|result| ArrivedResult { result, arrived_at: draft.now });
+    let arrived: Vec<_> = draft.observed.results.iter().cloned().chain(from_pods).collect();
+    for candidate in arrived {
+        let result = &candidate.result;
+        let open = result.run == draft.run.uid
+            && result.stage == stage
+            && (result.attempt, result.try_) == (attempt.attempt, attempt.try_)
+            && result.index == 0;
+        if !open {
+            draft.out.ignored.push(IgnoredResult { reason: Ignored::NotOpen, result: candidate.result });
+        } else if !job.pods.iter().any(|pod| pod.uid == result.pod) {
+            draft.wake_at.push(later(draft.now, 200));
+            draft.out.ignored.push(IgnoredResult { reason: Ignored::UnknownPod, result: candidate.result });
+        } else {
+            return Some(candidate);
+        }
+    }
+    None
+}
+
+fn ended(job: &JobView) -> Option<(&'static str, String)> {
+    if let Some(pod) = job.pods.iter().find_map(|pod| pod.finished.as_ref()) {
+        let reason = if pod.ok { "NoResult" } else { "PodFailed" };
+        let message = if pod.ok {
+            "its pod ended well but reported nothing".to_owned()
+        } else {
+            format!("its pod ended: {} {}", pod.reason, pod.message)
+        };
+        return Some((reason, message.trim_end().to_owned()));
+    }
+    let ended = job.ended.as_ref()?;
+    Some(("PodLost", format!("its pod was lost: {} {}", ended.reason, ended.message).trim_end().to_owned()))
+}
+
+fn not_started(draft: &mut Draft<'_>, revision: &Revision, attempt: &AttemptStatus, job: &JobView) -> Option<Outcome> {
+    if job.suspended {
+        draft.out.why.push(format!("releases Job {}, whose uid is recorded", job.name));
+        draft.out.after.push(After::Release { name: job.name.clone(), uid: job.uid.clone() });
+    }
+    if job.pods.iter().any(|pod| pod.started) {
+        draft.out.why.push(format!("waits for the result of attempt {} try {}", attempt.attempt, attempt.try_));
+        return None;
+    }
+    let waiting = job.pods.iter().find_map(|PodView { waiting, .. }| waiting.clone()).unwrap_or_default();
+    let (class, limit) = if HOPELESS.contains(&waiting.reason.as_str()) {
+        (ErrorClass::Permanent, HOPELESS_AFTER_MILLIS)
+    } else {
+        (ErrorClass::Infrastructure, revision.limits.start_timeout_millis)
+    };
+    let at = later(attempt.started_at.0, limit);
+    if draft.now < at {
+        draft.wake_at.push(at);
+        draft.out.why.push(format!("waits for the pod of Job {} to start", job.name));
+        return None;
+    }
+    draft.out.after.push(After::Delete { name: job.name.clone(), uid: job.uid.clone() });
+    let limit = trackway_crds::duration::for_people(limit);
+    let reason = if waiting.reason.is_empty() { "StartTimeout" } else { waiting.reason.as_str() };
+    let detail = if waiting.message.is_empty() { "no pod was made" } else { waiting.message.as_str() };
+    Some(lost(class, reason, format!("its pod did not start within {limit}: {detail}")))
+}

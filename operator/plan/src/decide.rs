@@ -1,0 +1,228 @@
+//! What follows from an ended try: accept, a new attempt with feedback, another try, or the end. Each error class has its own budget.
+
+use crate::{
+    attempts,
+    conclude::Outcome,
+    events::EventReason,
+    plan::Draft,
+    timing::{account, later, millis_between},
+};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use std::collections::BTreeMap;
+use trackway_crds::{
+    Score,
+    contracts::{
+        ErrorClass, ResolvedRetry, ResolvedStage, ResolvedWork, ResultError, ResultMillis, ResultPhase, Revision, StageResult,
+    },
+    duration::for_people,
+    status::{AttemptStatus, MAX_FEEDBACK_BYTES, MAX_MESSAGE_BYTES, StagePhase, StageStatus, TryError, Verdict},
+    text,
+    track::OnMissing,
+};
+
+/// Pause after the API server refused a Job: quotas change by somebody's hand, not within milliseconds.
+const REFUSED_PAUSE_MILLIS: u64 = 10_000;
+
+/// Records the outcome of the open try and what it leads to.
+pub(crate) fn decide(draft: &mut Draft<'_>, revision: &Revision, outcome: Outcome) {
+    let Some(index) = attempts::running(&draft.status.stages) else { return };
+    let Some(resolved) = revision.stage(&draft.status.stages[index].name) else { return };
+    match outcome {
+        Outcome::Lost(error) => {
+            close_try(draft, index, &ResultMillis::default(), draft.now);
+            try_again(draft, index, resolved, error);
+        }
+        Outcome::Reported { result, arrived_at } => {
+            close_try(draft, index, &result.millis, arrived_at);
+            draft.status.stages[index].used.tokens += result.tokens.total();
+            match usable(&result, resolved) {
+                Ok(scores) => judge(draft, index, resolved, *result, scores),
+                Err(error) => try_again(draft, index, resolved, error),
+            }
+        }
+    }
+}
+
+/// Accounts for the time of the open try.
+fn close_try(draft: &mut Draft<'_>, index: usize, worker: &ResultMillis, arrived_at: Timestamp) {
+    let now = draft.now;
+    let stage = &mut draft.status.stages[index];
+    let Some(attempt) = attempts::in_work_mut(stage) else { return };
+    let total = millis_between(attempt.started_at.0, now);
+    attempt.millis = Some(total);
+    account(&mut stage.millis, total, worker, millis_between(arrived_at, now));
+}
+
+/// The scores of a usable report, or the error it amounts to. What the worker concludes from its scores is not looked at.
+fn usable(result: &StageResult, resolved: &ResolvedStage) -> Result<BTreeMap<String, Score>, ResultError> {
+    let judge_error = |reason: &str, message: String| ResultError {
+        class: ErrorClass::Judge,
+        reason: reason.to_owned(),
+        message,
+        retry_after_millis: None,
+    };
+    match (result.phase, &resolved.judge) {
+        (ResultPhase::Error, _) => Err(result.error.clone().unwrap_or_else(|| ResultError {
+            class: ErrorClass::Infrastructure,
+            reason: "NoReason".into(),
+            message: "the worker reported an error without saying which".into(),
+            retry_after_millis: None,
+        })),
+        (ResultPhase::Done | ResultPhase::Judged, None) => Ok(BTreeMap::new()),
+        (ResultPhase::Done, Some(_)) => {
+            Err(judge_error("NotJudged", "the worker reported an output of a judged stage without a verdict".into()))
+        }
+        (ResultPhase::Judged, Some(judge)) => {
+            let scores: BTreeMap<String, Score> =
+                result.dimensions.iter().map(|(name, score)| (name.clone(), Score::from_thousandths(*score))).collect();
+            match judge.dimensions.iter().find(|dimension| !scores.contains_key(&dimension.name)) {
+                Some(missing) => Err(judge_error("DimensionMissing", format!("the verdict has no score for {}", missing.name))),
+                None => Ok(scores),
+            }
+        }
+    }
+}
+
+fn judge(draft: &mut Draft<'_>, index: usize, resolved: &ResolvedStage, result: StageResult, scores: BTreeMap<String, Score>) {
+    let overall = resolved.judge.as_ref().and_then(|judge| judge.overall(&scores));
+    let accepted = match (&resolved.judge, overall) {
+        (Some(judge), Some(overall)) => judge.accepts(overall, &scores),
+        (Some(_), None) => false,
+        (None, _) => true,
+    };
+    let gaps = result.gaps.unwrap_or(0);
+    let stage = &mut draft.status.stages[index];
+    stage.used.quality += u32::from(resolved.judge.is_some());
+    stage.input.clone_from(&result.input);
+    record(stage, result, overall, scores, accepted);
+    if !accepted {
+        another_attempt(draft, index, resolved);
+    } else if gaps > 0 && matches!(resolved.work, ResolvedWork::ValidateContext { on_missing: OnMissing::Fail }) {
+        let message =
+            format!("{gaps} things are missing from the batch's context; the stage's output lists them (onMissing: Fail)");
+        fail_stage(draft, index, ErrorClass::Permanent, "ContextIncomplete", &message);
+    } else {
+        accept(draft, index);
+    }
+}
+
+fn record(stage: &mut StageStatus, result: StageResult, overall: Option<Score>, scores: BTreeMap<String, Score>, accepted: bool) {
+    let Some(attempt) = attempts::in_work_mut(stage) else { return };
+    attempt.score = overall;
+    attempt.dimensions = scores;
+    attempt.feedback = result.feedback.map(|feedback| text::cut(&feedback, MAX_FEEDBACK_BYTES));
+    attempt.tokens = Some(result.tokens);
+    attempt.output = result.output;
+    attempt.record = result.record;
+    attempt.verdict = Some(if accepted { Verdict::Advance } else { Verdict::Retry });
+}
+
+fn accept(draft: &mut Draft<'_>, index: usize) {
+    let now = draft.now;
+    let stage = &mut draft.status.stages[index];
+    stage.phase = StagePhase::Succeeded;
+    stage.completed_at = Some(MicroTime(now));
+    let Some(last) = stage.attempts.last() else { return };
+    stage.output.clone_from(&last.output);
+    let score = last.score.map(|score| format!("{score} ")).unwrap_or_default();
+    let took = for_people(millis_between(stage.started_at.0, now));
+    let note = format!("{}: {score}on attempt {} in {took}", stage.name, last.attempt);
+    let action = stage.name.clone();
+    draft.out.why.push(note.clone());
+    draft.event(EventReason::StageSucceeded, action, note);
+}
+
+fn another_attempt(draft: &mut Draft<'_>, index: usize, resolved: &ResolvedStage) {
+    let stage = &draft.status.stages[index];
+    let Some(last) = stage.attempts.last() else { return };
+    let max = resolved.retry.quality_max_attempts;
+    let threshold = resolved.judge.as_ref().map(|judge| judge.threshold).unwrap_or_default();
+    let (name, attempt, scored) = (stage.name.clone(), last.attempt, describe_score(last));
+    if attempt >= max {
+        let best = attempts::best(stage).and_then(|best| best.score).unwrap_or_default();
+        let message = format!("best of {attempt} attempts scored {best}, needs {threshold}; last: {scored}");
+        fail_stage(draft, index, ErrorClass::Quality, "QualityExhausted", &message);
+        return;
+    }
+    let note = format!("{name}: attempt {attempt} of {max} scored {scored}, needs {threshold}");
+    draft.out.why.push(note.clone());
+    draft.event(EventReason::StageRetried, format!("{name}/{attempt}"), note);
+}
+
+fn describe_score(attempt: &AttemptStatus) -> String {
+    let overall = attempt.score.unwrap_or_default();
+    let lowest = attempt.dimensions.iter().min_by_key(|(_, score)| **score);
+    lowest.map_or_else(|| overall.to_string(), |(name, score)| format!("{overall} (lowest: {name} {score})"))
+}
+
+/// Another try of the same attempt, if the budget of the error's class allows.
+fn try_again(draft: &mut Draft<'_>, index: usize, resolved: &ResolvedStage, error: ResultError) {
+    let ResultError { class, reason, message, retry_after_millis } = error;
+    let reason = text::cut(&reason, 64);
+    let stage = &mut draft.status.stages[index];
+    let budget = spend(stage, &resolved.retry, class);
+    let Some(attempt) = attempts::in_work_mut(stage) else { return };
+    let ended = format!("{}/{}/{}", resolved.name, attempt.attempt, attempt.try_);
+    attempt.error = Some(TryError { class, reason: reason.clone(), message: text::cut(&message, MAX_MESSAGE_BYTES) });
+    // The next try has no Job yet; until one is recorded nothing runs.
+    attempt.try_ += 1;
+    attempt.job_uid = None;
+    let Some((used, max)) = budget else {
+        return fail_stage(draft, index, ErrorClass::Permanent, &reason, &message);
+    };
+    if used >= max {
+        let message = format!("{used} of {max} {} failures, last {reason}: {message}", class.as_str());
+        return fail_stage(draft, index, class, exhausted(class), &message);
+    }
+    let pause = pause_millis(&resolved.retry, class, &reason, used, retry_after_millis);
+    if pause > 0 {
+        draft.status.stages[index].not_before = Some(MicroTime(later(draft.now, pause)));
+    }
+    let when = if pause > 0 { format!(" in {}", for_people(pause)) } else { String::new() };
+    let note = format!("{ended}: {} error {reason}, {used} of {max}; next try{when}", class.as_str());
+    draft.out.why.push(format!("{note}: {message}"));
+    draft.event(EventReason::StageRetried, ended, note);
+}
+
+/// Counts one failure of `class`; the count and the budget, or `None` for a class that has none.
+fn spend(stage: &mut StageStatus, retry: &ResolvedRetry, class: ErrorClass) -> Option<(u32, u32)> {
+    let (used, max) = match class {
+        ErrorClass::Infrastructure => (&mut stage.used.infrastructure, retry.infrastructure_max_tries),
+        ErrorClass::Model => (&mut stage.used.model, retry.model_max_tries),
+        ErrorClass::Judge => (&mut stage.used.judge, retry.judge_max_tries),
+        // A worker cannot report a lack of quality: only a verdict shows it.
+        ErrorClass::Permanent | ErrorClass::Quality => return None,
+    };
+    *used += 1;
+    Some((*used, max))
+}
+
+fn exhausted(class: ErrorClass) -> &'static str {
+    match class {
+        ErrorClass::Quality => "QualityExhausted",
+        ErrorClass::Model => "ModelExhausted",
+        ErrorClass::Judge => "JudgeExhausted",
+        ErrorClass::Infrastructure => "InfrastructureExhausted",
+        ErrorClass::Permanent => "Permanent",
+    }
+}
+
+fn pause_millis(retry: &ResolvedRetry, class: ErrorClass, reason: &str, used: u32, retry_after: Option<u64>) -> u64 {
+    match class {
+        ErrorClass::Model => retry.model_backoff.after(used).max(retry_after.unwrap_or(0)),
+        ErrorClass::Infrastructure if reason == crate::open::REFUSED => REFUSED_PAUSE_MILLIS,
+        _ => 0,
+    }
+}
+
+/// Ends the stage, and with it the run.
+pub(crate) fn fail_stage(draft: &mut Draft<'_>, index: usize, class: ErrorClass, reason: &str, message: &str) {
+    let stage = &mut draft.status.stages[index];
+    stage.phase = StagePhase::Failed;
+    stage.completed_at = Some(MicroTime(draft.now));
+    let name = stage.name.clone();
+    draft.out.why.push(format!("{name} failed: {reason}: {message}"));
+    draft.event(EventReason::StageFailed, name.clone(), format!("{name}: {reason}"));
+    draft.fail(Some(name.clone()), class, reason, &format!("{name}: {message}"));
+}

@@ -1,0 +1,154 @@
+//! What [`plan`](crate::plan()) is told of the world. Observations may be stale; the fenced write is what makes that harmless.
+
+use jiff::Timestamp;
+use std::sync::Arc;
+use trackway_crds::{
+    BatchRunSpec,
+    contracts::{Revision, StageResult},
+};
+
+/// The parts of a BatchRun that are not its status.
+#[derive(Clone, Debug)]
+pub struct Run<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its uid.
+    pub uid: &'a str,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// `metadata.creationTimestamp`.
+    pub created_at: Timestamp,
+    /// What was asked for.
+    pub spec: &'a BatchRunSpec,
+}
+
+/// Everything seen of one run.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// What the run executes.
+    pub revision: RevisionView,
+    /// Every Job that names the run as its owner or carries a name the run would use.
+    pub jobs: Vec<JobView>,
+    /// Results read from the stream for the open try.
+    pub results: Vec<ArrivedResult>,
+    /// Whether the stream could be asked. While it cannot, a missing result proves nothing.
+    pub results_known: bool,
+    /// The API server refused to create the Job the last plan wanted.
+    pub refusal: Option<Refusal>,
+}
+
+/// What a run executes: the pinned revision, or for a run that has none yet the one its Track offers.
+#[derive(Clone, Debug)]
+pub enum RevisionView {
+    /// It is here.
+    Available {
+        /// Name of its ConfigMap.
+        name: String,
+        /// Its content.
+        revision: Arc<Revision>,
+    },
+    /// It is not here yet: no Track, or a Track that is not ready.
+    Waiting {
+        /// One CamelCase word.
+        reason: String,
+        /// What is missing and what to do.
+        message: String,
+    },
+    /// The pinned revision is gone for good.
+    Lost {
+        /// Name of its ConfigMap.
+        name: String,
+    },
+}
+
+/// A Job as seen.
+#[derive(Clone, Debug)]
+pub struct JobView {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Whether the run, by uid, is its owner.
+    pub owned: bool,
+    /// `spec.suspend`.
+    pub suspended: bool,
+    /// Being deleted.
+    pub deleting: bool,
+    /// Complete, or failed (condition `Failed` or `FailureTarget`) with what it said.
+    pub ended: Option<Finished>,
+    /// Its pods, also those that were seen and are gone.
+    pub pods: Vec<PodView>,
+}
+
+/// A pod of a Job as seen.
+#[derive(Clone, Debug, Default)]
+pub struct PodView {
+    /// Its uid.
+    pub uid: String,
+    /// Its container has run, or runs.
+    pub started: bool,
+    /// Why its container does not run yet.
+    pub waiting: Option<Waiting>,
+    /// Its container ended, or the pod was lost.
+    pub finished: Option<Finished>,
+    /// What its termination message said.
+    pub result: Option<StageResult>,
+}
+
+/// Why something does not run yet, in Kubernetes' words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// For example `ImagePullBackOff`, `CreateContainerConfigError`, `Unschedulable`.
+    pub reason: String,
+    /// The long form.
+    pub message: String,
+}
+
+/// How something ended, in Kubernetes' words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Finished {
+    /// Ended well: exit code 0, or a complete Job.
+    pub ok: bool,
+    /// For example `Evicted`, `OOMKilled`, `DeadlineExceeded`, `Error`.
+    pub reason: String,
+    /// The long form.
+    pub message: String,
+}
+
+/// A result and when it reached the operator.
+#[derive(Clone, Debug)]
+pub struct ArrivedResult {
+    /// What the worker said.
+    pub result: StageResult,
+    /// On the operator's clock.
+    pub arrived_at: Timestamp,
+}
+
+/// The API server said no to a Job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Name of the Job.
+    pub job: String,
+    /// What it said.
+    pub message: String,
+}
+
+impl Observed {
+    pub(crate) fn job(&self, uid: &str) -> Option<&JobView> {
+        self.jobs.iter().find(|job| job.uid == uid)
+    }
+}
+
+impl JobView {
+    /// Never ran and is ours: its uid may be recorded.
+    pub(crate) fn can_be_adopted(&self) -> bool {
+        self.owned && self.suspended && !self.deleting && self.ended.is_none()
+    }
+
+    /// Has pods that run or may come to run.
+    pub(crate) fn is_active(&self) -> bool {
+        self.owned && !self.deleting && self.ended.is_none()
+    }
+}

@@ -1,0 +1,227 @@
+//! The driver: what to do next for one run.
+
+use crate::{
+    attempts, conclude, decide,
+    events::{EventNote, EventReason},
+    finish,
+    observed::{JobView, Observed, RevisionView, Run},
+    open, shed, summary,
+    timing::{later, millis_between, resume_clock},
+};
+use jiff::Timestamp;
+use std::time::Duration;
+use trackway_crds::{
+    contracts::{Assignment, ErrorClass, Revision, StageResult},
+    status::{BatchRunStatus, Failure, MAX_MESSAGE_BYTES, Phase},
+    text,
+};
+
+/// How long a run that waits for its Track may wait, when no revision says otherwise.
+pub(crate) const DEFAULT_DEADLINE_MILLIS: u64 = 168 * 3600 * 1000;
+/// The longest a run is left alone: a net under lost watch events.
+const NET_MILLIS: u64 = 300_000;
+
+/// What to do, in the order of the fields. See the crate's documentation.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// A Job to create suspended. When present, `status`, `after` and `events` are empty: plan again with the Job seen.
+    pub create: Option<JobIntent>,
+    /// The status to write, fenced by the resourceVersion it was computed from.
+    pub status: Option<BatchRunStatus>,
+    /// What is safe once the status is written.
+    pub after: Vec<After>,
+    /// Events to publish once the status is written.
+    pub events: Vec<EventNote>,
+    /// When to look again at the latest; `None` for a finished run.
+    pub requeue: Option<Duration>,
+    /// Why, a sentence for each thing done or waited for.
+    pub why: Vec<String>,
+    /// Results that did not count.
+    pub ignored: Vec<IgnoredResult>,
+}
+
+/// A Job to create, suspended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobIntent {
+    /// Its name, a function of (run uid, stage, attempt, try).
+    pub name: String,
+    /// What its pod is told.
+    pub assignment: Assignment,
+}
+
+/// An act on a Job that a status names, by uid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Unsuspend it.
+    Release {
+        /// Name of the Job.
+        name: String,
+        /// Uid it must have.
+        uid: String,
+    },
+    /// Delete it and its pods.
+    Delete {
+        /// Name of the Job.
+        name: String,
+        /// Uid it must have.
+        uid: String,
+    },
+}
+
+/// A result that did not count, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IgnoredResult {
+    /// Why.
+    pub reason: Ignored,
+    /// The result.
+    pub result: StageResult,
+}
+
+/// Why a result did not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ignored {
+    /// Not for the open (stage, attempt, try) of this run.
+    NotOpen,
+    /// From a pod that was not seen under the recorded Job.
+    UnknownPod,
+}
+
+/// A plan in the making.
+pub(crate) struct Draft<'a> {
+    pub(crate) run: &'a Run<'a>,
+    pub(crate) observed: &'a Observed,
+    pub(crate) now: Timestamp,
+    pub(crate) before: &'a BatchRunStatus,
+    pub(crate) status: BatchRunStatus,
+    pub(crate) out: Plan,
+    pub(crate) wake_at: Vec<Timestamp>,
+}
+
+/// What to do next for one run. Pure: the same arguments give the same plan. `now` is cut to microseconds, as the API stores it.
+#[must_use]
+pub fn plan(run: &Run<'_>, status: &BatchRunStatus, observed: &Observed, now: Timestamp) -> Plan {
+    let now = Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now);
+    let mut draft =
+        Draft { run, observed, now, before: status, status: status.clone(), out: Plan::default(), wake_at: Vec::new() };
+    if status.phase.is_some_and(Phase::is_finished) {
+        draft.delete_active_jobs();
+        return draft.out;
+    }
+    draft.status.observed_generation = run.generation;
+    match &observed.revision {
+        RevisionView::Available { name, revision } => advance(&mut draft, name, revision),
+        RevisionView::Waiting { reason, message } => wait_for_track(&mut draft, reason, message),
+        RevisionView::Lost { name } => {
+            let message = format!("ConfigMap {name}, the revision this run started with, is gone; start the batch again");
+            draft.fail(None, ErrorClass::Permanent, "RevisionMissing", &message);
+        }
+    }
+    draft.into_plan()
+}
+
+fn advance(draft: &mut Draft<'_>, name: &str, revision: &Revision) {
+    draft.status.revision.get_or_insert_with(|| name.to_owned());
+    if draft.run.spec.cancel {
+        finish::cancel(draft);
+    } else if let Some((reason, message)) = draft.missed_deadline(revision) {
+        let stage = attempts::running(&draft.status.stages).map(|index| draft.status.stages[index].name.clone());
+        draft.fail(stage, ErrorClass::Permanent, reason, &message);
+    } else {
+        if let Some(outcome) = conclude::open_try(draft, revision) {
+            decide::decide(draft, revision, outcome);
+        }
+        if !draft.is_finished() {
+            open::next_try(draft, revision);
+        }
+    }
+    draft.status.summary = Some(summary::summarize(&draft.status, revision.stages.len()));
+}
+
+fn wait_for_track(draft: &mut Draft<'_>, reason: &str, message: &str) {
+    let deadline = later(draft.run.created_at, DEFAULT_DEADLINE_MILLIS);
+    if draft.run.spec.cancel {
+        finish::cancel(draft);
+    } else if draft.now >= deadline {
+        draft.fail(
+            None,
+            ErrorClass::Permanent,
+            "DeadlineExceeded",
+            &format!("the run waited for its Track until its deadline: {message}"),
+        );
+    } else {
+        draft.wake_at.push(deadline);
+        draft.out.why.push(format!("waits for Track {}: {message}", draft.run.spec.track_ref.name));
+        draft.enter(Phase::Pending, reason, message);
+    }
+}
+
+impl Draft<'_> {
+    pub(crate) fn is_finished(&self) -> bool {
+        self.status.phase.is_some_and(Phase::is_finished)
+    }
+
+    /// Enters or stays in a phase that is not the last.
+    pub(crate) fn enter(&mut self, phase: Phase, reason: &str, message: &str) {
+        self.status.phase = Some(phase);
+        crate::conditions::follow_phase(&mut self.status, reason, message, self.now);
+    }
+
+    pub(crate) fn event(&mut self, reason: EventReason, action: impl Into<String>, note: impl Into<String>) {
+        self.out.events.push(EventNote::new(reason, action, note));
+    }
+
+    /// Ends the run as Failed.
+    pub(crate) fn fail(&mut self, stage: Option<String>, class: ErrorClass, reason: &str, message: &str) {
+        let message = text::cut(message, MAX_MESSAGE_BYTES);
+        let at = k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime(self.now);
+        self.status.failure = Some(Failure { stage, class, reason: reason.to_owned(), message, at });
+        finish::fail(self);
+    }
+
+    fn missed_deadline(&mut self, revision: &Revision) -> Option<(&'static str, String)> {
+        let whole = later(self.run.created_at, revision.limits.deadline_millis);
+        self.wake_at.push(whole);
+        if self.now >= whole {
+            let limit = trackway_crds::duration::for_people(revision.limits.deadline_millis);
+            return Some(("DeadlineExceeded", format!("not finished {limit} after its creation (limits.deadline)")));
+        }
+        let active = self.status.deadline_at.as_ref()?.0;
+        if self.now >= active {
+            let limit = trackway_crds::duration::for_people(revision.limits.active_deadline_millis);
+            return Some(("ActiveDeadlineExceeded", format!("not finished after {limit} of work (limits.activeDeadline)")));
+        }
+        None
+    }
+
+    pub(crate) fn keep_active(&mut self, revision: &Revision) {
+        resume_clock(&mut self.status, revision.limits.active_deadline_millis, self.now);
+        if let Some(deadline) = &self.status.deadline_at {
+            self.wake_at.push(deadline.0);
+        }
+    }
+
+    /// Stops whatever a finished run still has in flight.
+    pub(crate) fn delete_active_jobs(&mut self) {
+        let active = self.observed.jobs.iter().filter(|job| job.is_active());
+        let deletions = active.map(|JobView { name, uid, .. }| After::Delete { name: name.clone(), uid: uid.clone() });
+        self.out.after.extend(deletions);
+    }
+
+    fn into_plan(mut self) -> Plan {
+        if self.out.create.is_none() {
+            shed::shed(&mut self.status);
+            if self.status != *self.before {
+                self.out.status = Some(self.status.clone());
+            }
+        } else {
+            self.out.events.clear();
+            self.out.after.clear();
+        }
+        if !self.is_finished() {
+            let net = later(self.now, NET_MILLIS);
+            let wake = self.wake_at.iter().copied().fold(net, Timestamp::min);
+            self.out.requeue = Some(Duration::from_millis(millis_between(self.now, wake).max(1)));
+        }
+        self.out
+    }
+}

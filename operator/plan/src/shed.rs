@@ -1,0 +1,45 @@
+//! The status stays under its bound (invariant 4). With the caps of the schema it always does; should it not, texts go first, in a
+//! fixed order, and never counters, conditions or the failure.
+
+use trackway_crds::status::{BatchRunStatus, MAX_STATUS_BYTES};
+
+/// Kept free for the last write, which adds a failure and conditions.
+const RESERVED_BYTES: usize = 2 * 1024;
+
+/// Size of `status` as stored JSON, in bytes.
+#[must_use]
+pub fn stored_bytes(status: &BatchRunStatus) -> usize {
+    serde_json::to_vec(status).map_or(usize::MAX, |json| json.len())
+}
+
+/// Drops what can be read elsewhere until the status fits.
+pub(crate) fn shed(status: &mut BatchRunStatus) {
+    let bound = if status.completed_at.is_some() { MAX_STATUS_BYTES } else { MAX_STATUS_BYTES - RESERVED_BYTES };
+    let steps: [fn(&mut BatchRunStatus); 3] = [dimensions_of_older_attempts, feedback_of_older_attempts, feedback];
+    for step in steps {
+        if stored_bytes(status) <= bound {
+            return;
+        }
+        step(status);
+    }
+}
+
+fn dimensions_of_older_attempts(status: &mut BatchRunStatus) {
+    for stage in &mut status.stages {
+        let older = stage.attempts.len().saturating_sub(1);
+        stage.attempts.iter_mut().take(older).for_each(|attempt| attempt.dimensions.clear());
+    }
+}
+
+fn feedback_of_older_attempts(status: &mut BatchRunStatus) {
+    for stage in &mut status.stages {
+        let older = stage.attempts.len().saturating_sub(1);
+        stage.attempts.iter_mut().take(older).for_each(|attempt| attempt.feedback = None);
+    }
+}
+
+fn feedback(status: &mut BatchRunStatus) {
+    for attempt in status.stages.iter_mut().flat_map(|stage| &mut stage.attempts) {
+        attempt.feedback = None;
+    }
+}

@@ -1,0 +1,40 @@
+//! What `kubectl get batchruns` prints, recomputed from `status.stages` alone.
+
+use trackway_crds::{
+    Score,
+    duration::for_people,
+    status::{BatchRunStatus, StagePhase, StageStatus, Summary, Verdict},
+};
+
+use crate::{attempts, timing::millis_between};
+
+/// The summary of `status` for a track of `total` stages.
+#[must_use]
+pub fn summarize(status: &BatchRunStatus, total: usize) -> Summary {
+    let done = status.stages.iter().filter(|stage| stage.phase == StagePhase::Succeeded).count();
+    Summary {
+        stage: status.stages.last().map(|stage| stage.name.clone()).unwrap_or_default(),
+        progress: format!("{done}/{total}"),
+        score: failed_best(&status.stages).or_else(|| lowest_accepted(&status.stages)),
+        retries: status.stages.iter().map(retries).sum(),
+        duration: status
+            .started_at
+            .as_ref()
+            .zip(status.completed_at.as_ref())
+            .map(|(from, to)| for_people(millis_between(from.0, to.0))),
+    }
+}
+
+fn failed_best(stages: &[StageStatus]) -> Option<Score> {
+    let failed = stages.iter().find(|stage| stage.phase == StagePhase::Failed)?;
+    attempts::best(failed)?.score
+}
+
+fn lowest_accepted(stages: &[StageStatus]) -> Option<Score> {
+    let accepted = |stage: &StageStatus| stage.attempts.last().filter(|last| last.verdict == Some(Verdict::Advance))?.score;
+    stages.iter().filter_map(accepted).min()
+}
+
+fn retries(stage: &StageStatus) -> u32 {
+    stage.attempts.last().map_or(0, |last| last.attempt.saturating_sub(1))
+}
