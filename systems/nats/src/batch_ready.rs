@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::future::select_all;
 use futures::{FutureExt, StreamExt};
 use tokio::time::{sleep, timeout};
+use trackway_crds::track::Priority;
 
 use crate::error::from_consumer;
 use crate::retry::Retryable;
@@ -26,30 +27,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 const WAIT_AFTER_FAILURE: Duration = Duration::from_secs(1);
 const LONGEST_REASON: usize = 1024;
 
-/// How urgent a batch is. A consumer takes nothing of a lower priority while one above has any.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Priority {
-    /// First.
-    High,
-    /// Second.
-    Medium,
-    /// Last.
-    Low,
-}
-
-impl Priority {
-    const DRAIN_ORDER: [Self; 3] = [Self::High, Self::Medium, Self::Low];
-
-    /// As it stands in subjects and documents.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::High => "High",
-            Self::Medium => "Medium",
-            Self::Low => "Low",
-        }
-    }
-}
+/// A consumer takes nothing of a lower priority while one above has any.
+const DRAIN_ORDER: [Priority; 3] = [Priority::High, Priority::Medium, Priority::Low];
 
 /// Publishes a sealed batch as `BATCH_READY.<priority>.<batch id>`, once for the 30 days the stream keeps it. Safe to repeat.
 ///
@@ -116,8 +95,8 @@ impl BatchReadyConsumer {
     }
 
     async fn open_lanes(&mut self) -> Result<(), NatsError> {
-        let mut lanes = Vec::with_capacity(Priority::DRAIN_ORDER.len());
-        for priority in Priority::DRAIN_ORDER {
+        let mut lanes = Vec::with_capacity(DRAIN_ORDER.len());
+        for priority in DRAIN_ORDER {
             lanes.push(Lane::open(&self.nats, &self.name, priority).await?);
         }
         self.generation = self.nats.generation();

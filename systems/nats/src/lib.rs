@@ -26,7 +26,7 @@ mod subjects;
 mod wake;
 mod write_once;
 
-pub use batch_ready::{BatchReadyConsumer, Delivery, Priority, publish_batch_ready};
+pub use batch_ready::{BatchReadyConsumer, Delivery, publish_batch_ready};
 pub use config::{Credentials, NatsConfig};
 pub use connection::Nats;
 pub use error::NatsError;

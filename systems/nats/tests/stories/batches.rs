@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use trackway_nats::{BatchReadyConsumer, Nats, Priority, Publication, publish_batch_ready, with_retry};
+use trackway_crds::track::Priority;
+use trackway_nats::{BatchReadyConsumer, Nats, Publication, publish_batch_ready, with_retry};
 
 use crate::{ready, soon};
 
