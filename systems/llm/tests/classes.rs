@@ -1,5 +1,8 @@
 //! The client against the scripted server: one story per class of failure the contracts name.
 
+// clippy allows these in test functions, but not in the helpers beside them.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},

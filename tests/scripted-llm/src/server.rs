@@ -183,22 +183,27 @@ impl App {
     }
 }
 
-fn bad_request(message: String) -> Response {
-    answer::error(StatusCode::BAD_REQUEST, ErrorWords { code: "invalid_request".to_owned(), message })
+/// A request that cannot be answered, and why.
+struct BadRequest(String);
+
+impl IntoResponse for BadRequest {
+    fn into_response(self) -> Response {
+        answer::error(StatusCode::BAD_REQUEST, ErrorWords { code: "invalid_request".to_owned(), message: self.0 })
+    }
 }
 
-fn json_body(body: &str) -> Result<Value, Response> {
-    serde_json::from_str(body).map_err(|error| bad_request(format!("the body is not JSON: {error}")))
+fn json_body(body: &str) -> Result<Value, BadRequest> {
+    serde_json::from_str(body).map_err(|error| BadRequest(format!("the body is not JSON: {error}")))
 }
 
-async fn chat(Shared(app): Shared<App>, headers: HeaderMap, body: String) -> Result<Response, Response> {
-    let call = Call::chat(&json_body(&body)?, headers).map_err(bad_request)?;
+async fn chat(Shared(app): Shared<App>, headers: HeaderMap, body: String) -> Result<Response, BadRequest> {
+    let call = Call::chat(&json_body(&body)?, headers).map_err(BadRequest)?;
     Ok(app.answered(call, |call, then| answer::chat(call, then, app.options.targets)).await)
 }
 
-async fn embeddings(Shared(app): Shared<App>, headers: HeaderMap, body: String) -> Result<Response, Response> {
+async fn embeddings(Shared(app): Shared<App>, headers: HeaderMap, body: String) -> Result<Response, BadRequest> {
     let body = json_body(&body)?;
-    let (call, inputs) = Call::embeddings(&body, headers).map_err(bad_request)?;
+    let (call, inputs) = Call::embeddings(&body, headers).map_err(BadRequest)?;
     let asked = body.get("dimensions").and_then(Value::as_u64).map(|asked| asked.clamp(1, MAX_EMBEDDING_DIMENSIONS));
     let dimensions = asked.and_then(|asked| usize::try_from(asked).ok()).unwrap_or(DIMENSIONS);
     let answer = |call: &Call, then: &Then| {
@@ -214,8 +219,8 @@ async fn embeddings(Shared(app): Shared<App>, headers: HeaderMap, body: String) 
     Ok(app.answered(call, answer).await)
 }
 
-async fn set_rules(Shared(app): Shared<App>, body: String) -> Result<Json<Value>, Response> {
-    let rules = Rules::from_yaml(&body).map_err(|error: RuleError| bad_request(error.to_string()))?;
+async fn set_rules(Shared(app): Shared<App>, body: String) -> Result<Json<Value>, BadRequest> {
+    let rules = Rules::from_yaml(&body).map_err(|error: RuleError| BadRequest(error.to_string()))?;
     app.state.set_rules(&rules);
     Ok(Json(json!({"rules": rules.iter().count()})))
 }
@@ -244,11 +249,11 @@ struct ReleaseBody {
     all: bool,
 }
 
-async fn release(Shared(app): Shared<App>, Json(body): Json<ReleaseBody>) -> Result<Json<Value>, Response> {
+async fn release(Shared(app): Shared<App>, Json(body): Json<ReleaseBody>) -> Result<Json<Value>, BadRequest> {
     match (&body.id, body.all) {
         (Some(id), false) => Ok(Json(json!({"released": app.state.release(Some(id))}))),
         (None, true) => Ok(Json(json!({"released": app.state.release(None)}))),
-        _ => Err(bad_request("give either id, the id of a hold, or all: true".to_owned())),
+        _ => Err(BadRequest("give either id, the id of a hold, or all: true".to_owned())),
     }
 }
 

@@ -90,13 +90,16 @@ pub struct HeldCall {
     pub record: CallRecord,
 }
 
+/// Kind, run, stage, attempt and index.
+type Work = (Kind, String, String, String, String);
+
 #[derive(Default)]
 struct Inner {
     rules: Vec<(Rule, Matcher, u64)>,
     holds: Vec<Hold>,
     held: BTreeMap<u64, (String, oneshot::Sender<()>)>,
     calls: VecDeque<CallRecord>,
-    counts: BTreeMap<(Kind, String, String, String, String), (u64, u64)>,
+    counts: BTreeMap<Work, (u64, u64)>,
     last_call: u64,
     last_hold: u64,
 }
@@ -160,7 +163,7 @@ impl State {
             status: None,
             millis: None,
         };
-        inner.counts.entry(count_key(&record)).or_default().0 += 1;
+        inner.counts.entry(work_of(&record)).or_default().0 += 1;
         inner.calls.push_back(record);
         if inner.calls.len() > MAX_CALLS {
             inner.calls.pop_front();
@@ -192,7 +195,7 @@ impl State {
         if let Some(record) = &finished
             && status == Some(200)
         {
-            inner.counts.entry(count_key(record)).or_default().1 += 1;
+            inner.counts.entry(work_of(record)).or_default().1 += 1;
         }
         drop(inner);
         self.changed.send_replace(());
@@ -250,12 +253,11 @@ impl State {
     }
 
     pub(crate) fn counts(&self) -> Vec<Count> {
-        let inner = self.inner();
-        let count = |(key, (calls, ok)): (&(Kind, String, String, String, String), &(u64, u64))| {
-            let (kind, run, stage, attempt, index) = key.clone();
+        let count = |(work, (calls, ok)): (&Work, &(u64, u64))| {
+            let (kind, run, stage, attempt, index) = work.clone();
             Count { kind, run, stage, attempt, index, calls: *calls, ok: *ok }
         };
-        inner.counts.iter().map(count).collect()
+        self.inner().counts.iter().map(count).collect()
     }
 
     /// Returns once `reached` says so; looks whenever a call arrives, is held, released or finished.
@@ -314,7 +316,7 @@ impl Drop for Arrival {
     }
 }
 
-fn count_key(record: &CallRecord) -> (Kind, String, String, String, String) {
+fn work_of(record: &CallRecord) -> Work {
     let TrackwayHeaders { run, stage, attempt, index, .. } = record.trackway.clone();
     (record.kind, run, stage, attempt, index)
 }

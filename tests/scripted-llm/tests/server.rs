@@ -1,5 +1,8 @@
 //! The server as its users see it: over HTTP.
 
+// clippy allows these in test functions, but not in the helpers beside them.
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
