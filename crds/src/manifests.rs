@@ -62,6 +62,10 @@ fn polish(schema: &mut Value) {
         Some("array") => {
             node.entry("x-kubernetes-list-type").or_insert(json!("atomic"));
         }
+        // The API server knows no unsigned formats and warns of each at every apply; `minimum` says the same.
+        Some("integer") if node.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) => {
+            node.remove("format");
+        }
         Some("string") if !node.contains_key("enum") && !node.contains_key("format") => {
             node.entry("maxLength").or_insert(json!(1024));
         }

@@ -61,7 +61,7 @@ impl Score {
 impl fmt::Display for Score {
     /// Two decimals when they say it all, else three: `0.85`, `0.625`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 % 10 == 0 {
+        if self.0.is_multiple_of(10) {
             write!(f, "{}.{:02}", self.0 / 1000, self.0 % 1000 / 10)
         } else {
             write!(f, "{}.{:03}", self.0 / 1000, self.0 % 1000)
