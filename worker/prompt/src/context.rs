@@ -1,0 +1,54 @@
+//! What one rendering is given.
+
+use std::collections::BTreeMap;
+
+use minijinja::{Value, value::Serde};
+use serde_json::json;
+use trackway_crds::contracts::{BatchInfo, Event, Feedback};
+
+/// Everything a prompt may name, for one attempt of one stage.
+#[derive(Clone, Copy, Debug)]
+pub struct PromptContext<'a> {
+    /// The track, as this stage sees it.
+    pub track: &'a TrackContext,
+    /// The batch.
+    pub batch: &'a BatchInfo,
+    /// Its events, oldest first.
+    pub events: &'a [Event],
+    /// The tenant's answers so far, by question.
+    pub context: &'a BTreeMap<String, serde_json::Value>,
+    /// Accepted outputs of the stages before, by stage name.
+    pub stages: &'a BTreeMap<String, serde_json::Value>,
+    /// What the judge said of the attempt before; `None` on attempt 1, where prompts see `none`.
+    pub feedback: Option<&'a Feedback>,
+}
+
+/// What a prompt sees in `track`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrackContext {
+    /// Name of the track.
+    pub name: String,
+    /// Who reads what it writes.
+    pub audience: String,
+    /// The stage's `vars`.
+    pub vars: BTreeMap<String, serde_json::Value>,
+}
+
+impl PromptContext<'_> {
+    pub(crate) fn value(&self) -> Value {
+        let Self { track, batch, events, context, stages, feedback } = self;
+        let batch = json!({
+            "id": batch.id, "tenant": batch.tenant, "level": batch.level, "subject": batch.subject, "priority": batch.priority,
+            "labels": batch.labels, "counts": batch.counts, "from": batch.from, "to": batch.to,
+        });
+        let track = json!({"name": track.name, "audience": track.audience, "vars": track.vars});
+        minijinja::context! {
+            track => Value::from(Serde(track)),
+            batch => Value::from(Serde(batch)),
+            events => Value::from(Serde(events)),
+            context => Value::from(Serde(context)),
+            stages => Value::from(Serde(stages)),
+            feedback => Value::from(Serde(feedback)),
+        }
+    }
+}
