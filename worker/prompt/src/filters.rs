@@ -23,7 +23,8 @@ pub(crate) fn environment() -> Environment<'static> {
 /// Compact JSON as a model expects it; the engine's own would write `<` as `\u003c`. `indent=true` writes it over many lines.
 fn tojson(value: &Value, kwargs: Kwargs) -> Result<String, Error> {
     if value.is_undefined() {
-        return Err(Error::new(ErrorKind::UndefinedError, "tojson was given an undefined value"));
+        // Asking an undefined value for a part is the only public way to an error that says where it comes from.
+        value.get_attr("json")?;
     }
     let indent = kwargs.get::<Option<Value>>("indent")?.is_some_and(|indent| indent.is_true());
     kwargs.assert_all_used()?;
