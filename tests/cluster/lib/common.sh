@@ -10,7 +10,7 @@ cluster_paths() {
     [[ $NAME =~ ^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$ ]] ||
         die "--name \"$NAME\": want at most 40 of a-z, 0-9 and \"-\", beginning and ending with a letter or digit"
     STATE=$CLUSTERS/$NAME
-    NODE_NAME=trackway-$NAME
+    NODE_NAME=$NAME
     [[ ! -f $STATE/slot ]] || slot_addresses "$(<"$STATE/slot")"
 }
 

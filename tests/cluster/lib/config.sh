@@ -117,14 +117,18 @@ END
 # The node answers for the cluster's names and for nothing else: no other name server is reachable from here.
 write_dns_config() {
     cat >"$STATE/config/Corefile" <<END
-.:53 {
+cluster.local in-addr.arpa ip6.arpa {
     bind $NODE_ADDRESS
     errors
     ready $NODE_ADDRESS:8181
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
+    kubernetes {
         kubeconfig $STATE/credentials/coredns.kubeconfig
         ttl 5
     }
+}
+. {
+    bind $NODE_ADDRESS
+    errors
     template ANY ANY {
         rcode NXDOMAIN
     }

@@ -3,7 +3,8 @@
 # A tool is built from source by Go into the user's cache, once per version, and shared by every checkout.
 
 TOOLS_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-KUBERNETES_DIR=$TOOLS_DIR/../kubernetes
+CLUSTER_ROOT=$(dirname "$TOOLS_DIR")
+KUBERNETES_DIR=$CLUSTER_ROOT/kubernetes
 TOOLS_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/trackway/bin
 
 say() { printf '%s\n' "$*" >&2; }
@@ -15,9 +16,11 @@ tool_field() {
         die "unknown tool \"$1\"; known: $(awk '!/^#/ { printf "%s ", $1 }' "$TOOLS_DIR/versions")"
 }
 
-# sources_key: a hash of everything the programs of ../kubernetes are built from.
+# sources_key DIR: a hash of every source file of the Go module, a folder beside this one, that ./MODULE/... is in.
 sources_key() {
-    (cd "$KUBERNETES_DIR" && find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum | cut -c1-12)
+    local module
+    module=$(cut -d/ -f2 <<<"$1")
+    (cd "$CLUSTER_ROOT/$module" && find . -name '*.go' -o -name 'go.*' | LC_ALL=C sort | xargs sha256sum | sha256sum | cut -c1-12)
 }
 
 # tool_path NAME: the full path of the program, whether or not it is built yet.
@@ -25,7 +28,7 @@ tool_path() {
     local package version
     package=$(tool_field "$1" 2) || exit 1
     case $package in
-        ./*) version=$(sources_key) ;;
+        ./*) version=$(sources_key "$package") ;;
         =*) printf '%s\n' "$(dirname "$(tool_path "${package#=}")")/$1" && return ;;
         *) version=${package##*@} ;;
     esac
@@ -47,7 +50,7 @@ compile() {
     local name=$1 package=$2 dir=$3 built
     export CGO_ENABLED=0 GOBIN=$dir GOFLAGS="-trimpath -buildvcs=false"
     case $package in
-        ./*) go -C "$KUBERNETES_DIR" build -ldflags "-s -w $(kubernetes_flags)" -o "$dir/$name" "$package" ;;
+        ./*) go -C "$CLUSTER_ROOT/$package" build -ldflags "-s -w $(kubernetes_flags)" -o "$dir/$name" . ;;
         *) go install -ldflags '-s -w' "$package" ;;
     esac
     built=$(find "$dir" -type f)

@@ -13,6 +13,8 @@ import (
 	"time"
 )
 
+const patience = 20 * time.Second
+
 func main() {
 	var err error
 	if len(os.Args) == 3 && os.Args[1] == "listen" {
@@ -40,13 +42,25 @@ func fetch(urls []string) error {
 	}
 	var report strings.Builder
 	for _, url := range urls {
-		answer, err := client.Get(url)
+		status, err := get(&client, url)
 		if err != nil {
 			return err
 		}
-		answer.Body.Close()
-		fmt.Fprintf(&report, "%s answered %d\n", url, answer.StatusCode)
+		fmt.Fprintf(&report, "%s answered %d\n", url, status)
 	}
 	fmt.Print(report.String())
 	return os.WriteFile("/dev/termination-log", []byte(report.String()), 0o600)
+}
+
+// get retries for a while: a Service answers only once its first pod is ready and known to the node.
+func get(client *http.Client, url string) (int, error) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		answer, err := client.Get(url)
+		if err == nil {
+			return answer.StatusCode, answer.Body.Close()
+		}
+		if time.Now().After(deadline) {
+			return 0, err
+		}
+	}
 }
