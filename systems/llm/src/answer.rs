@@ -48,6 +48,8 @@ fn longest_object(text: &str) -> Option<Value> {
                 }
                 from = start + length;
             }
+            // Cut off in its middle: an object inside it is not the answer.
+            Some(Err(error)) if error.is_eof() => break,
             _ => from = start + 1,
         }
     }
@@ -84,6 +86,7 @@ mod tests {
         let list = parse_json_answer("[1, 2]").unwrap_err().to_string();
         assert!(list.ends_with("it is JSON, but not an object"), "{list}");
         assert!(parse_json_answer(r#"{"cut": "of"#).is_err());
+        assert!(parse_json_answer(r#"{"targets": [{"id": "a"}, {"id": "#).is_err());
         assert!(parse_json_answer(&"{".repeat(100_000)).is_err());
     }
 }

@@ -47,7 +47,7 @@ pub struct When {
     /// The response format asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
-    /// Headers and their exact values.
+    /// Headers and their values; a value that ends in `*` is a beginning.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
     /// The `x-trackway-attempt` of the request; for a request without it, the same as `nth`.
@@ -230,7 +230,7 @@ impl Matcher {
             && !not_contains.iter().any(|part| call.text.contains(part))
             && model.as_ref().is_none_or(|model| *model == call.model)
             && format.is_none_or(|format| format == call.format)
-            && headers.iter().all(|(name, value)| header(&call.headers, name) == Some(value))
+            && headers.iter().all(|(name, value)| header(&call.headers, name).is_some_and(|told| fits(value, told)))
             && attempt.is_none_or(|attempt| told.is_none_or(|told| told == attempt));
         if !others {
             return false;
@@ -239,6 +239,10 @@ impl Matcher {
         let counted = if told.is_none() { attempt.or(*nth) } else { *nth };
         counted.is_none_or(|count| count == self.seen)
     }
+}
+
+fn fits(pattern: &str, value: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == value, |beginning| value.starts_with(beginning))
 }
 
 impl KindOrAny {
@@ -290,6 +294,14 @@ mod tests {
         assert!(!by_count.matches(&call("x", None)));
         assert!(by_count.matches(&call("x", None)));
         assert!(!by_count.matches(&call("x", None)));
+    }
+
+    #[test]
+    fn a_header_is_matched_whole_or_by_its_beginning() {
+        assert!(matcher("{headers: {x-trackway-attempt: '12'}}").matches(&call("x", Some("12"))));
+        assert!(matcher("{headers: {x-trackway-attempt: 1*}}").matches(&call("x", Some("12"))));
+        assert!(!matcher("{headers: {x-trackway-attempt: '1'}}").matches(&call("x", Some("12"))));
+        assert!(!matcher("{headers: {x-trackway-attempt: '*'}}").matches(&call("x", None)));
     }
 
     #[test]

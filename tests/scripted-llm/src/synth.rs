@@ -3,7 +3,9 @@
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::facts::{Event, Facts, slug};
+use crate::facts::Facts;
+
+mod words;
 
 const MAX_DEPTH: usize = 24;
 /// Entries of a list that neither its schema nor the prompt sizes.
@@ -23,11 +25,10 @@ pub(crate) fn value(source: &Source<'_>, schema: &Value) -> Value {
     Synth { source, root: schema }.value(schema, &Place { path: String::new(), name: "text", index: 0, depth: 0 })
 }
 
-/// Some sentences, for a request without a schema.
+/// A paragraph, for a request without a schema.
 pub(crate) fn prose(source: &Source<'_>) -> String {
-    let synth = Synth { source, root: &Value::Null };
-    let place = |name: &'static str| Place { path: format!("/{name}"), name, index: 0, depth: 0 };
-    ["summary", "reason", "action"].map(|name| synth.sentence(&place(name))).join(" ")
+    let place = Place { path: String::new(), name: "text", index: 0, depth: 0 };
+    Synth { source, root: &Value::Null }.sentence(&place)
 }
 
 /// Where in the answer a value stands.
@@ -140,74 +141,6 @@ impl<'a> Synth<'a> {
         fitted(text, schema)
     }
 
-    fn word_or_sentence(&self, place: &Place<'_>) -> String {
-        let name = place.name.to_lowercase();
-        let facts = self.source.facts;
-        match name.as_str() {
-            "key" => facts.keys.get(place.index).cloned().unwrap_or_else(|| self.unique(place)),
-            "id" => self.unique(place),
-            "type" | "kind" | "category" => self.event(place).map_or_else(|| "general".to_owned(), |event| event.kind.clone()),
-            "quote" | "event" | "eventid" | "event_id" | "eventids" | "events" | "evidence" | "sources" => {
-                self.event(place).map_or_else(|| "the batch".to_owned(), |event| event.id.clone())
-            }
-            "name" | "owner" | "assignee" | "actor" | "person" | "recipient" | "repo" | "repository" => self.who(place),
-            _ => self.sentence(place),
-        }
-    }
-
-    /// An id no other entry of the same list has.
-    fn unique(&self, place: &Place<'_>) -> String {
-        let names = self.source.facts.names();
-        let round = place.index.checked_div(names.len()).unwrap_or(place.index);
-        match names.get(place.index.checked_rem(names.len()).unwrap_or(0)) {
-            Some(name) if round == 0 => name.clone(),
-            Some(name) => format!("{name}-{}", round + 1),
-            None => format!("item-{}", place.index + 1),
-        }
-    }
-
-    /// The event an entry speaks of: another one for each entry, all of them in turn.
-    fn event(&self, place: &Place<'_>) -> Option<&'a Event> {
-        let events = &self.source.facts.events;
-        let first = self.pick("first event", events.len().max(1));
-        events.get((first + place.index).checked_rem(events.len())?)
-    }
-
-    fn who(&self, place: &Place<'_>) -> String {
-        let actor = || self.event(place).and_then(|event| event.actor.as_deref().or(event.repo.as_deref()));
-        let name = self.source.facts.target.as_deref().or_else(actor).unwrap_or("team");
-        slug(name)
-    }
-
-    fn sentence(&self, place: &Place<'_>) -> String {
-        let (kind, id) = match self.event(place) {
-            Some(event) => (event.kind.as_str(), event.id.as_str()),
-            None => ("activity", "the batch"),
-        };
-        let repo = self.event(place).and_then(|event| event.repo.clone()).unwrap_or_else(|| "the project".to_owned());
-        let who = self.who(place);
-        let count = self.source.facts.events.iter().filter(|event| event.kind == kind).count().max(1);
-        let name = place.name.to_lowercase();
-        let forms: &[String] = match name.as_str() {
-            "title" | "headline" | "subject" => {
-                &[format!("{kind} in {repo}: a note for {who}"), format!("What {kind} in {repo} means for {who}")]
-            }
-            "action" | "recommendation" | "recommendations" | "suggestedfix" | "nextstep" | "step" | "steps" | "solution" => &[
-                format!("Ask {who} to look at {kind} in {repo}, starting with {id}."),
-                format!("Review {id} ({kind}) together with {who} before the next change in {repo}."),
-            ],
-            "reason" | "why" | "rationale" | "rootcause" | "basis" => {
-                &[format!("{id} is the clearest of {count} {kind} in {repo}."), format!("Supported by {id} ({kind}, {repo}).")]
-            }
-            _ => &[
-                format!("{repo} saw {count} {kind}, among them {id}; {who} took part."),
-                format!("{who} is behind {id}, one of {count} {kind} in {repo}."),
-                format!("In {repo}, {kind} stands out: see {id} by {who}."),
-            ],
-        };
-        forms.get(self.pick(&place.path, forms.len())).cloned().unwrap_or_default()
-    }
-
     /// A number below `count`, the same for the same request and place.
     fn pick(&self, place: &str, count: usize) -> usize {
         pick(self.source.seed, place, count)
@@ -281,6 +214,17 @@ mod tests {
         let answer = made(PROMPT, schema);
         let ids: Vec<&str> = answer["targets"].as_array().unwrap().iter().map(|target| target["id"].as_str().unwrap()).collect();
         assert_eq!(ids, ["octocat", "hubot", "hello", "octocat-2", "hubot-2"]);
+        assert!(answer["targets"][1]["title"].as_str().unwrap().contains("hubot"), "{answer}");
+    }
+
+    #[test]
+    fn a_notice_for_a_target_is_about_it() {
+        let schema = json!({"type": "object", "properties": {"title": {"type": "string"}, "body": {"type": "string"}}});
+        let answer = made(&format!(r#"{PROMPT} The target: {{"id": "hubot"}}"#), schema);
+        assert!(
+            answer["title"].as_str().unwrap().contains("issues") && answer["body"].as_str().unwrap().contains("e2"),
+            "{answer}"
+        );
     }
 
     #[test]
