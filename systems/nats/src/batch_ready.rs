@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use async_nats::HeaderMap;
+use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::pull::{Batch, Config};
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer};
-use async_nats::jetstream::{AckKind, Message};
 use bytes::Bytes;
 use futures::future::select_all;
 use futures::{FutureExt, StreamExt};
@@ -15,9 +15,9 @@ use trackway_crds::track::Priority;
 use crate::error::from_consumer;
 use crate::retry::Retryable;
 use crate::streams::BATCH_READY_STREAM;
-use crate::subjects::{BATCH_READY, DLQ, token};
+use crate::subjects::{BATCH_READY, token};
 use crate::write_once::publish_once;
-use crate::{Nats, NatsError, Publication};
+use crate::{Delivery, Nats, NatsError, Publication};
 
 /// How long a delivery may stay without acknowledgement or [`Delivery::progress`] before it is delivered again.
 const ACK_WAIT: Duration = Duration::from_secs(60);
@@ -25,7 +25,6 @@ const ACK_WAIT: Duration = Duration::from_secs(60);
 const IDLE_WAIT: Duration = Duration::from_secs(5);
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 const WAIT_AFTER_FAILURE: Duration = Duration::from_secs(1);
-const LONGEST_REASON: usize = 1024;
 
 /// A consumer takes nothing of a lower priority while one above has any.
 const DRAIN_ORDER: [Priority; 3] = [Priority::High, Priority::Medium, Priority::Low];
@@ -210,120 +209,5 @@ impl Lane {
     fn answered(&self, answer: Option<Result<Message, async_nats::Error>>) -> Result<Option<Message>, NatsError> {
         let action = || format!("take a batch of priority {}", self.priority.as_str());
         answer.transpose().map_err(|error| NatsError::transient(&action(), error))
-    }
-}
-
-/// One delivery of a sealed batch. It comes again unless it is acknowledged, ended or kept alive within a minute.
-pub struct Delivery {
-    nats: Nats,
-    message: Message,
-    priority: Priority,
-    id: String,
-    delivered: i64,
-}
-
-impl std::fmt::Debug for Delivery {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Delivery")
-            .field("priority", &self.priority)
-            .field("id", &self.id)
-            .field("delivered", &self.delivered)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Delivery {
-    fn new(nats: &Nats, priority: Priority, message: Message) -> Result<Self, NatsError> {
-        let delivered = message.info().map_err(|error| NatsError::transient("read a delivered batch", error))?.delivered;
-        let id = message.subject.rsplit('.').next().unwrap_or_default().to_owned();
-        Ok(Self { nats: nats.clone(), message, priority, id, delivered })
-    }
-
-    /// The BATCH_READY document as published.
-    #[must_use]
-    pub fn payload(&self) -> &Bytes {
-        &self.message.payload
-    }
-
-    /// The batch id in the subject.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// The priority in the subject.
-    #[must_use]
-    pub fn priority(&self) -> Priority {
-        self.priority
-    }
-
-    /// How many times this batch was delivered, this time included.
-    #[must_use]
-    pub fn delivered(&self) -> i64 {
-        self.delivered
-    }
-
-    /// Done: never deliver it again. Waits until the server has noted it. A server that is killed may forget what it noted in
-    /// its last seconds and deliver again, so handling a batch must be safe to repeat.
-    ///
-    /// # Errors
-    /// [`NatsError`]; after a transient one the batch comes again.
-    pub async fn ack(&self) -> Result<(), NatsError> {
-        self.answer("acknowledge", AckKind::Ack).await
-    }
-
-    /// Not now: deliver it again after `delay`.
-    ///
-    /// # Errors
-    /// [`NatsError`]; after a transient one the batch comes again when its minute is over.
-    pub async fn nak(&self, delay: Duration) -> Result<(), NatsError> {
-        self.answer("postpone", AckKind::Nak(Some(delay))).await
-    }
-
-    /// Still at it: another minute from now.
-    ///
-    /// # Errors
-    /// [`NatsError`].
-    pub async fn progress(&self) -> Result<(), NatsError> {
-        self.answer("keep", AckKind::Progress).await
-    }
-
-    /// Nobody can handle it: copies it to `DLQ.BATCH_READY.<priority>.<id>` with `reason` and never delivers it again. Safe to
-    /// repeat.
-    ///
-    /// # Errors
-    /// [`NatsError`]; after a transient one the batch comes again.
-    pub async fn dead_letter(&self, reason: &str) -> Result<(), NatsError> {
-        let mut headers = HeaderMap::new();
-        headers.insert("Trackway-Reason", header_text(reason).as_str());
-        headers.insert("Trackway-Delivered", self.delivered.to_string().as_str());
-        let subject = format!("{DLQ}.{}", self.message.subject);
-        publish_once(&self.nats, &subject, headers, self.message.payload.clone()).await?;
-        self.answer("dead-letter", AckKind::Term).await
-    }
-
-    async fn answer(&self, verb: &str, kind: AckKind) -> Result<(), NatsError> {
-        let action = format!("{verb} batch {}", self.id);
-        let answer = async { self.message.double_ack_with(kind).await.map_err(|error| NatsError::transient(&action, error)) };
-        self.nats.request(&action, &["$JS.ACK.BATCH_READY"], answer).await
-    }
-}
-
-/// A header is one line; the cut is at a character's boundary.
-fn header_text(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let end = (0..=LONGEST_REASON.min(line.len())).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0);
-    line[..end].to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reason_becomes_one_line_of_bounded_length() {
-        assert_eq!(header_text("not JSON:\r\nline 1"), "not JSON:  line 1");
-        assert_eq!(header_text(&"é".repeat(1000)).len(), 1024);
     }
 }

@@ -18,16 +18,18 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// A connection to NATS that mends itself: it reconnects for as long as it is held. Clones share it.
 #[derive(Clone)]
-pub struct Nats {
+pub struct Nats(Arc<Connection>);
+
+struct Connection {
     jetstream: Context,
     link: Arc<Link>,
-    who: Arc<str>,
-    url: Arc<str>,
+    who: String,
+    url: String,
 }
 
 impl std::fmt::Debug for Nats {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Nats").field("url", &self.url).field("who", &self.who).finish_non_exhaustive()
+        formatter.debug_struct("Nats").field("url", &self.0.url).field("who", &self.0.who).finish_non_exhaustive()
     }
 }
 
@@ -45,45 +47,46 @@ impl Nats {
     /// The URL of the configuration, for messages and to compare with others.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.url
+        &self.0.url
     }
 
-    /// The number of connections made so far and whether one stands now, for health checks.
+    /// Whether the connection stands at this moment, for health checks.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.link.state().borrow().up
+        self.0.link.state().borrow().up
     }
 
     pub(crate) fn jetstream(&self) -> &Context {
-        &self.jetstream
+        &self.0.jetstream
     }
 
     /// Which connection this is; it changes with every reconnect.
     pub(crate) fn generation(&self) -> u64 {
-        self.link.state().borrow().generation
+        self.0.link.state().borrow().generation
     }
 
     /// Waits until the connection is another than `generation`.
     pub(crate) async fn reconnected_since(&self, generation: u64) {
-        let mut state = self.link.state();
+        let mut state = self.0.link.state();
         if state.wait_for(|state| state.up && state.generation != generation).await.is_err() {
             // The sender lives in `self`, so this end is never reached while we are called.
             std::future::pending::<()>().await;
         }
     }
 
-    /// Runs one request. `subjects` are the prefixes of what it publishes to: a denial of one of them ends the wait at once.
+    /// Runs one request. `subjects` are what it publishes to, whole or their first tokens: a denial of one of
+    /// them ends the wait at once.
     /// Nothing is sent while there is no connection, so that no stale request is flushed later.
     pub(crate) async fn request<T, F>(&self, action: &str, subjects: &[&str], request: F) -> Result<T, NatsError>
     where
         F: Future<Output = Result<T, NatsError>>,
     {
-        let mut denials = self.link.denials();
+        let mut denials = self.0.link.denials();
         self.wait_until_up(action).await?;
         let denied = async {
             loop {
                 match denials.recv().await {
-                    Ok(denial) if subjects.iter().any(|subject| denial.subject.starts_with(subject)) => return denial,
+                    Ok(denial) if subjects.iter().any(|subject| denial.concerns(subject)) => return denial,
                     Ok(_) | Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => std::future::pending().await,
                 }
@@ -96,28 +99,28 @@ impl Nats {
     }
 
     async fn wait_until_up(&self, action: &str) -> Result<(), NatsError> {
-        let mut state = self.link.state();
+        let mut state = self.0.link.state();
         match timeout(ANSWER_LIMIT, state.wait_for(|state| state.up)).await {
             Ok(Ok(_)) => Ok(()),
-            _ => Err(self.explain(action, NatsError::transient(action, format!("not connected to {} now", self.url)))),
+            _ => Err(self.explain(action, NatsError::transient(action, format!("not connected to {} now", self.0.url)))),
         }
     }
 
     fn denied(&self, action: &str, denial: &Denial) -> NatsError {
         let reason =
-            format!("{} may not {} {:?}: allow it in the NATS server's permissions", self.who, denial.verb, denial.subject);
+            format!("{} may not {} {:?}: allow it in the NATS server's permissions", self.0.who, denial.verb, denial.subject);
         NatsError::permanent(action, reason)
     }
 
     /// A request that got no answer may have a cause the connection knows.
     fn explain(&self, action: &str, error: NatsError) -> NatsError {
         let NatsError::Transient { reason, .. } = &error else { return error };
-        let state = self.link.state().borrow().clone();
+        let state = self.0.link.state().borrow().clone();
         if let Some(subject) = state.inbox_denied {
             return self.denied(action, &Denial { verb: "subscribe to its replies at", subject });
         }
         if state.refused && !state.up {
-            return NatsError::permanent(action, refused(&self.who, &self.url));
+            return NatsError::permanent(action, refused(&self.0.who, &self.0.url));
         }
         match state.problem {
             Some(problem) => NatsError::transient(action, format!("{reason}; the connection reports: {problem}")),
@@ -148,7 +151,7 @@ async fn connect_once(config: &NatsConfig) -> Result<Nats, NatsError> {
         _ => NatsError::transient(action, format!("{}: {error}", config.url)),
     })?;
     let jetstream = ContextBuilder::new().timeout(ANSWER_LIMIT).ack_timeout(ANSWER_LIMIT).build(client);
-    Ok(Nats { jetstream, link, who: who.into(), url: config.url.clone().into() })
+    Ok(Nats(Arc::new(Connection { jetstream, link, who, url: config.url.clone() })))
 }
 
 async fn options(config: &NatsConfig) -> Result<ConnectOptions, NatsError> {

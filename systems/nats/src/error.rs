@@ -53,8 +53,12 @@ impl Retryable for NatsError {
 
 /// JetStream's own errors carry an HTTP-like status: 4xx is our request, 5xx the server's state.
 fn from_server(action: &str, error: &jetstream::Error) -> NatsError {
-    let missing_for_now = error.code() == 404;
-    if error.code() >= 500 || missing_for_now {
+    // Said with status 503, and no waiting mends them.
+    let switched_off = [jetstream::ErrorCode::JETSTREAM_NOT_ENABLED, jetstream::ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT]
+        .contains(&error.error_code());
+    if switched_off {
+        NatsError::permanent(action, format!("{error}: enable JetStream in the NATS server's configuration"))
+    } else if error.code() >= 500 || error.code() == 404 {
         NatsError::transient(action, error)
     } else {
         NatsError::permanent(action, format!("{error}: NATS refuses the request as it is"))

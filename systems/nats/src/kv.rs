@@ -7,18 +7,10 @@ use bytes::Bytes;
 
 use crate::error::from_leader_get;
 use crate::results::last_by_subject;
+use crate::streams::{MATCHES_BUCKET, PAYLOADS_BUCKET};
 use crate::subjects::token;
 use crate::write_once::publish_after;
 use crate::{Nats, NatsError};
-
-/// Which copy of the bucket answers reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadFrom {
-    /// Any replica: fast, needs only `DIRECT.GET` rights on one's own keys, may be milliseconds behind.
-    AnyReplica,
-    /// The leader: sees every acknowledged write, needs `STREAM.MSG.GET`, which reaches the whole bucket.
-    Leader,
-}
 
 /// One value of a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,15 +43,38 @@ pub enum KeyUpdate {
 #[derive(Debug, Clone)]
 pub struct Kv {
     nats: Nats,
-    bucket: &'static str,
-    read: ReadFrom,
+    bucket: Bucket,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Bucket {
+    /// Written once. Any replica answers, maybe milliseconds behind: `DIRECT.GET` rights reach only a namespace's own keys.
+    Payloads,
+    /// Changed by comparing revisions. The leader answers, so that who lost a race reads what won it.
+    Matches,
+}
+
+impl Bucket {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Payloads => PAYLOADS_BUCKET,
+            Self::Matches => MATCHES_BUCKET,
+        }
+    }
 }
 
 impl Kv {
-    /// A handle; nothing is asked of the server yet.
+    /// The bucket of payloads, which the server keeps from ever changing: [`Kv::update`] always conflicts. Nothing is asked of
+    /// the server yet.
     #[must_use]
-    pub fn new(nats: &Nats, bucket: &'static str, read: ReadFrom) -> Self {
-        Self { nats: nats.clone(), bucket, read }
+    pub fn payloads(nats: &Nats) -> Self {
+        Self { nats: nats.clone(), bucket: Bucket::Payloads }
+    }
+
+    /// The bucket of match sets: one key a batch, kept for ever. Nothing is asked of the server yet.
+    #[must_use]
+    pub fn matches(nats: &Nats) -> Self {
+        Self { nats: nats.clone(), bucket: Bucket::Matches }
     }
 
     /// Writes the key's first value, or learns that it has one.
@@ -71,13 +86,9 @@ impl Kv {
         if let Some(revision) = publish_after(&self.nats, &subject, HeaderMap::new(), value.clone(), 0).await? {
             return Ok(KeyCreation::Created(revision));
         }
-        // A key somebody deleted by hand has a marker as its last message.
-        match self.last(&subject).await? {
-            Some(marker) if is_marker(&marker) => {
-                let written = publish_after(&self.nats, &subject, HeaderMap::new(), value, marker.sequence).await?;
-                Ok(written.map_or(KeyCreation::Exists, KeyCreation::Created))
-            }
-            _ => Ok(KeyCreation::Exists),
+        match self.bucket {
+            Bucket::Payloads => Ok(KeyCreation::Exists),
+            Bucket::Matches => self.create_after_marker(&subject, value).await,
         }
     }
 
@@ -101,16 +112,23 @@ impl Kv {
         Ok(written.map_or(KeyUpdate::Conflict, KeyUpdate::Updated))
     }
 
+    /// A key somebody deleted by hand has a marker as its last message, and no value.
+    async fn create_after_marker(&self, subject: &str, value: Bytes) -> Result<KeyCreation, NatsError> {
+        let Some(marker) = self.last(subject).await?.filter(is_marker) else { return Ok(KeyCreation::Exists) };
+        let written = publish_after(&self.nats, subject, HeaderMap::new(), value, marker.sequence).await?;
+        Ok(written.map_or(KeyCreation::Exists, KeyCreation::Created))
+    }
+
     fn subject(&self, key: &str) -> Result<String, NatsError> {
         key.split('.').try_for_each(|part| token("part of key", part))?;
-        Ok(format!("$KV.{}.{key}", self.bucket))
+        Ok(format!("$KV.{}.{key}", self.bucket.name()))
     }
 
     async fn last(&self, subject: &str) -> Result<Option<StreamMessage>, NatsError> {
-        let stream = format!("KV_{}", self.bucket);
-        match self.read {
-            ReadFrom::AnyReplica => last_by_subject(&self.nats, &stream, subject).await,
-            ReadFrom::Leader => {
+        let stream = format!("KV_{}", self.bucket.name());
+        match self.bucket {
+            Bucket::Payloads => last_by_subject(&self.nats, &stream, subject).await,
+            Bucket::Matches => {
                 let action = format!("read {subject}");
                 let api = format!("$JS.API.STREAM.MSG.GET.{stream}");
                 let read = async {

@@ -3,7 +3,7 @@
 //! ```text
 //! batcher ──publish_batch_ready──▶ BATCH_READY ──BatchReadyConsumer──▶ collector ──dead_letter──▶ DLQ
 //! worker  ──publish_result───────▶ RESULTS ──watch_results (wakes), read_results──▶ operator
-//! worker  ──Kv("payloads")───────▶ KV_payloads        collector ──Kv("matches")──▶ KV_matches
+//! worker  ──Kv::payloads─────────▶ KV_payloads        collector ──Kv::matches──▶ KV_matches
 //! ```
 //!
 //! * **Write-once** is kept by the server, not by care: a second message on a subject of `BATCH_READY`, `RESULTS` or the
@@ -16,6 +16,7 @@
 mod batch_ready;
 mod config;
 mod connection;
+mod delivery;
 mod error;
 mod kv;
 mod link;
@@ -26,14 +27,15 @@ mod subjects;
 mod wake;
 mod write_once;
 
-pub use batch_ready::{BatchReadyConsumer, Delivery, publish_batch_ready};
+pub use batch_ready::{BatchReadyConsumer, publish_batch_ready};
 pub use config::{Credentials, NatsConfig};
 pub use connection::Nats;
+pub use delivery::Delivery;
 pub use error::NatsError;
-pub use kv::{KeyCreation, KeyUpdate, Kv, KvEntry, ReadFrom};
+pub use kv::{KeyCreation, KeyUpdate, Kv, KvEntry};
 pub use results::{publish_result, read_results};
 pub use retry::{Retryable, with_retry};
-pub use streams::{MATCHES_BUCKET, PAYLOADS_BUCKET, StreamSettings, ensure_streams};
+pub use streams::{StreamSettings, ensure_streams};
 pub use subjects::{result_subject, results_of_namespace};
 pub use wake::{Wake, watch_results};
 pub use write_once::Publication;

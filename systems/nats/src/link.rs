@@ -32,6 +32,11 @@ impl Denial {
         let subject = rest.split('"').nth(1)?.to_owned();
         Some(Self { verb, subject })
     }
+
+    /// True for `subject` itself and everything under it.
+    pub(crate) fn concerns(&self, subject: &str) -> bool {
+        self.subject.strip_prefix(subject).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
 }
 
 /// Receives the client's events; everybody who waits for NATS looks here.
@@ -104,6 +109,8 @@ mod tests {
     fn a_denied_subject_is_read_from_the_servers_words() {
         let parsed = Denial::parse("Permissions Violation for Publish to \"RESULTS.b.1\"").unwrap();
         assert_eq!(parsed, Denial { verb: "publish to", subject: "RESULTS.b.1".to_owned() });
+        assert!(parsed.concerns("RESULTS.b.1") && parsed.concerns("RESULTS.b") && !parsed.concerns("RESULTS.b.11"));
+        assert!(!Denial { subject: "RESULTS.b.11".to_owned(), ..parsed }.concerns("RESULTS.b.1"));
         let parsed = Denial::parse("Permissions Violation for Subscription to \"_INBOX.x.*\" using queue \"q\"").unwrap();
         assert_eq!(parsed, Denial { verb: "subscribe to", subject: "_INBOX.x.*".to_owned() });
         assert_eq!(Denial::parse("Stale Connection"), None);

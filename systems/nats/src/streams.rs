@@ -9,9 +9,9 @@ use crate::subjects::{BATCH_READY, DLQ, RESULTS};
 use crate::{Nats, NatsError};
 
 /// Bucket of payloads, written once.
-pub const PAYLOADS_BUCKET: &str = "payloads";
+pub(crate) const PAYLOADS_BUCKET: &str = "payloads";
 /// Bucket of match sets, one key a batch, kept for ever: it is what makes a redelivered batch start no second run.
-pub const MATCHES_BUCKET: &str = "matches";
+pub(crate) const MATCHES_BUCKET: &str = "matches";
 
 pub(crate) const RESULTS_STREAM: &str = RESULTS;
 pub(crate) const BATCH_READY_STREAM: &str = BATCH_READY;

@@ -7,7 +7,7 @@
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use trackway_nats::{KeyCreation, Kv, Nats, PAYLOADS_BUCKET, ReadFrom};
+use trackway_nats::{KeyCreation, Kv, Nats};
 
 use crate::backend::Creation;
 use crate::keys::Key;
@@ -31,7 +31,7 @@ pub(crate) struct NatsBackend {
 
 impl NatsBackend {
     pub(crate) fn new(nats: &Nats) -> Self {
-        Self { bucket: Kv::new(nats, PAYLOADS_BUCKET, ReadFrom::AnyReplica) }
+        Self { bucket: Kv::payloads(nats) }
     }
 
     pub(crate) async fn create(&self, key: &Key, value: Bytes) -> Result<Creation, StoreError> {

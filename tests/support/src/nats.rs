@@ -79,9 +79,15 @@ impl NatsServer {
     pub fn configure(&self, settings: &str) -> Result<()> {
         let data = self.folder.path().join("data");
         // A killed server must have what it acknowledged, as in production.
-        let ours = format!("host: 127.0.0.1\njetstream {{store_dir: {data:?}, sync_interval: always}}\n");
+        let ours =
+            format!("server_name: {}\nhost: 127.0.0.1\njetstream {{store_dir: {data:?}, sync_interval: always}}\n", self.name());
         std::fs::write(self.configuration(), ours + settings)?;
         Ok(())
+    }
+
+    /// Unique, so that a greeting is known to be ours.
+    fn name(&self) -> String {
+        format!("test-{}", self.port) + &self.folder.path().file_name().unwrap_or_default().to_string_lossy()
     }
 
     fn configuration(&self) -> PathBuf {
@@ -100,8 +106,8 @@ impl NatsServer {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}", self.program.display()))?;
-        let port = self.port;
-        let ready = until("nats-server answers", START_LIMIT, || async move { greets(port).await.ok() }).await;
+        let name = self.name();
+        let ready = until("nats-server answers", START_LIMIT, || async { greets(self.port, &name).await.ok() }).await;
         still_running("nats-server", &mut child, &log)?;
         if let Err(error) = ready {
             bail!("{error:#}\n{}", std::fs::read_to_string(&log).unwrap_or_default());
@@ -111,12 +117,12 @@ impl NatsServer {
     }
 }
 
-/// The server greets every connection with a line that begins with INFO.
-async fn greets(port: u16) -> Result<()> {
+/// The server greets every connection with a line that begins with INFO and holds its name.
+async fn greets(port: u16, name: &str) -> Result<()> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).await?;
-    if !line.starts_with("INFO") {
+    if !line.starts_with("INFO") || !line.contains(name) {
         bail!("unexpected greeting {line:?}");
     }
     Ok(())

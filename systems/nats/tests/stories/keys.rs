@@ -1,26 +1,37 @@
 use bytes::Bytes;
-use trackway_nats::{KeyCreation, KeyUpdate, Kv, MATCHES_BUCKET, NatsError, PAYLOADS_BUCKET, ReadFrom};
+use trackway_nats::{KeyCreation, KeyUpdate, Kv, NatsError};
 
 use crate::{ready, soon};
 
 #[tokio::test]
 async fn of_two_creators_at_once_one_creates_and_both_read_the_same() {
     let (_server, nats) = ready().await;
-    for read in [ReadFrom::AnyReplica, ReadFrom::Leader] {
-        let kv = Kv::new(&nats, MATCHES_BUCKET, read);
-        let key = format!("b-{}", read == ReadFrom::Leader);
-        let (a, b) = soon(async { tokio::join!(kv.create(&key, "a".into()), kv.create(&key, "b".into())) }).await;
+    for kv in [Kv::payloads(&nats), Kv::matches(&nats)] {
+        let (a, b) = soon(async { tokio::join!(kv.create("b1", "a".into()), kv.create("b1", "b".into())) }).await;
         let created = [a.unwrap(), b.unwrap()].map(|outcome| matches!(outcome, KeyCreation::Created(_)));
         assert_ne!(created[0], created[1], "exactly one creates");
         let winner = if created[0] { "a" } else { "b" };
-        assert_eq!(kv.get(&key).await.unwrap().unwrap().value, Bytes::from(winner));
+        assert_eq!(kv.get("b1").await.unwrap().unwrap().value, Bytes::from(winner));
     }
+}
+
+#[tokio::test]
+async fn a_match_set_deleted_by_hand_can_be_made_again() {
+    let (server, nats) = ready().await;
+    let kv = Kv::matches(&nats);
+    kv.create("b1", "1".into()).await.unwrap();
+    let person = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    person.get_key_value("matches").await.unwrap().delete("b1").await.unwrap();
+    assert_eq!(kv.get("b1").await.unwrap(), None);
+    assert!(matches!(kv.create("b1", "2".into()).await.unwrap(), KeyCreation::Created(_)));
+    assert_eq!(kv.create("b1", "3".into()).await.unwrap(), KeyCreation::Exists);
+    assert_eq!(kv.get("b1").await.unwrap().unwrap().value, Bytes::from("2"));
 }
 
 #[tokio::test]
 async fn an_update_of_an_older_revision_conflicts() {
     let (_server, nats) = ready().await;
-    let kv = Kv::new(&nats, MATCHES_BUCKET, ReadFrom::Leader);
+    let kv = Kv::matches(&nats);
     assert_eq!(kv.get("b1").await.unwrap(), None);
     let KeyCreation::Created(first) = kv.create("b1", "1".into()).await.unwrap() else { panic!("the key is new") };
     let KeyUpdate::Updated(second) = kv.update("b1", "2".into(), first).await.unwrap() else { panic!("nobody else writes") };
@@ -31,17 +42,20 @@ async fn an_update_of_an_older_revision_conflicts() {
 
 #[tokio::test]
 async fn the_server_itself_refuses_to_overwrite_a_payload() {
-    let (_server, nats) = ready().await;
-    let kv = Kv::new(&nats, PAYLOADS_BUCKET, ReadFrom::AnyReplica);
+    let (server, nats) = ready().await;
+    let kv = Kv::payloads(&nats);
     let KeyCreation::Created(revision) = kv.create("ns.run.blob", "good".into()).await.unwrap() else { panic!("the key is new") };
     assert_eq!(kv.update("ns.run.blob", "evil".into(), revision).await.unwrap(), KeyUpdate::Conflict);
+    let careless = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    let publish = careless.publish("$KV.payloads.ns.run.blob", "evil".into()).await.unwrap();
+    assert!(publish.await.is_err(), "also without any expectation in the headers");
     assert_eq!(kv.get("ns.run.blob").await.unwrap().unwrap().value, Bytes::from("good"));
 }
 
 #[tokio::test]
 async fn a_value_over_the_servers_limit_is_a_permanent_error_that_names_the_limit() {
     let (_server, nats) = ready().await;
-    let kv = Kv::new(&nats, PAYLOADS_BUCKET, ReadFrom::AnyReplica);
+    let kv = Kv::payloads(&nats);
     let error = kv.create("big", vec![0; 2 << 20].into()).await.unwrap_err();
     assert!(matches!(error, NatsError::Permanent { .. }) && error.to_string().contains("max_payload"), "{error}");
     let error = kv.get("a.>").await.unwrap_err();

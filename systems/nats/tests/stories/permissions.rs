@@ -1,4 +1,4 @@
-use trackway_nats::{Kv, Nats, NatsError, PAYLOADS_BUCKET, ReadFrom, StreamSettings};
+use trackway_nats::{Kv, Nats, NatsError, StreamSettings};
 use trackway_nats::{ensure_streams, publish_result, read_results, result_subject};
 use trackway_test_support::NatsServer;
 
@@ -36,7 +36,7 @@ async fn a_worker_does_all_its_work_with_the_rights_of_its_namespace() {
     let (_server, worker) = as_worker().await;
     let subject = result_subject("team-a", "uid", "insights", 1, 0, 0).unwrap();
     publish_result(&worker, &subject, "x".into()).await.unwrap();
-    let kv = Kv::new(&worker, PAYLOADS_BUCKET, ReadFrom::AnyReplica);
+    let kv = Kv::payloads(&worker);
     kv.create("team-a.uid.blob.1", "x".into()).await.unwrap();
     assert!(kv.get("team-a.uid.blob.1").await.unwrap().is_some());
 }
@@ -50,7 +50,7 @@ async fn another_namespaces_subject_is_refused_at_once_by_name() {
     assert_denied(&error, &["NATS user \"worker\"", "may not publish to \"RESULTS.team-b.uid.insights.1.0.0\""]);
     assert!(started.elapsed().as_secs() < 4, "it does not wait for a timeout");
 
-    let kv = Kv::new(&worker, PAYLOADS_BUCKET, ReadFrom::AnyReplica);
+    let kv = Kv::payloads(&worker);
     assert_denied(&kv.get("team-b.uid.blob.1").await.unwrap_err(), &["\"worker\"", "team-b.uid.blob.1"]);
 }
 

@@ -7,7 +7,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use trackway_nats::{Credentials, Kv, Nats, NatsConfig, PAYLOADS_BUCKET, ReadFrom, StreamSettings, ensure_streams};
+use trackway_nats::{Credentials, Kv, Nats, NatsConfig, StreamSettings, ensure_streams};
 use trackway_store::PayloadStore;
 use trackway_test_support::{MINIO_PASSWORD, MINIO_USER, Minio, NatsServer};
 
@@ -29,7 +29,7 @@ impl House {
     pub(crate) async fn nats() -> Self {
         let (server, nats) = nats_server().await;
         let store = PayloadStore::open(&server.url(), Some(&nats)).unwrap();
-        let behind = Behind::Nats(Kv::new(&nats, PAYLOADS_BUCKET, ReadFrom::Leader));
+        let behind = Behind::Nats(Kv::payloads(&nats));
         Self { store, behind, _server: Box::new(server) }
     }
 
