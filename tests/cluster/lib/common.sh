@@ -28,17 +28,21 @@ as_root() {
 
 # outer_pid: the host's number of the process that holds everything; fails when it does not run.
 outer_pid() {
-    local pid
-    pid=$(cat "$STATE/pid" 2>/dev/null) || return 1
-    # A number alone could be another's by now.
-    grep -qzxF "$STATE" "/proc/$pid/cmdline" 2>/dev/null || return 1
-    printf '%s\n' "$pid"
+    local process
+    # A recorded number could be another's by now; the folder in its command line is this cluster's alone.
+    while read -r process; do
+        if [[ $(cat "/proc/$process/comm" 2>/dev/null) == unshare ]]; then
+            printf '%s\n' "$process"
+            return
+        fi
+    done < <(grep -lzxF -- "$STATE" /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3)
+    return 1
 }
 
 # init_pid: the host's number of the first process inside the namespaces.
 init_pid() {
     local outer inner
-    outer=$(outer_pid) && inner=$(<"/proc/$outer/task/$outer/children") && [[ -n $inner ]] && printf '%s\n' "${inner% }"
+    outer=$(outer_pid) && inner=$(cat "/proc/$outer/task/$outer/children" 2>/dev/null) && [[ -n $inner ]] && printf '%s\n' "${inner% }"
 }
 
 # await SECONDS WHAT COMMAND...: runs the command until it succeeds; ends the program with the guilty log when it never does.
@@ -54,7 +58,7 @@ await() {
             shown=$((SECONDS - started))
             say "  waiting for $what, $shown s"
         fi
-        sleep 0.1
+        sleep 0.2
     done
     say "  $what ($((SECONDS - UP_STARTED)) s)"
 }

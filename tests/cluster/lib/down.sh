@@ -8,6 +8,8 @@ cluster_down() {
         return
     fi
     remove_everything
+    rm -f "$STATE.lock"
+    rmdir "$CLUSTERS" 2>/dev/null || true # of other clusters there may be some
     say "cluster \"$NAME\" is gone after $((SECONDS - started)) s"
 }
 
@@ -24,7 +26,6 @@ remove_everything() {
         eventually remove_cgroups || die "cannot remove the control groups $CGROUP: a process is still in one of them; run this again"
     fi
     rm -rf "$STATE" || die "cannot remove $STATE: something still uses it; run this again"
-    rmdir "$CLUSTERS" 2>/dev/null || true
 }
 
 # await_end PID...: until none of the processes exists.

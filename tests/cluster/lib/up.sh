@@ -10,12 +10,11 @@ cluster_up() {
     fi
     [[ -n ${OWNER:-} ]] || prepare
     as_root "$@"
-    if [[ -d $STATE ]]; then
-        say "removing what is left of an earlier cluster \"$NAME\""
-        remove_everything
-    fi
     UP_STARTED=$SECONDS
     PATH=$PATH:/usr/sbin:/sbin
+    umask 022
+    lock_name
+    clear_remains
     claim_slot
     say "starting cluster \"$NAME\" in $STATE"
     write_credentials
@@ -23,7 +22,28 @@ cluster_up() {
     create_cgroups
     start_init
     wait_until_ready
+    exec 8>&-
     say "cluster \"$NAME\" is up after $((SECONDS - UP_STARTED)) s: export KUBECONFIG=$STATE/kubeconfig"
+}
+
+# lock_name: two callers never start the same cluster; the second one finds it up.
+lock_name() {
+    mkdir -p "$CLUSTERS"
+    exec 8>"$STATE.lock"
+    flock --nonblock 8 && return
+    say "another \"up\" of cluster \"$NAME\" is at work, waiting for it"
+    flock 8
+    ! is_up || { say "cluster \"$NAME\" is up: KUBECONFIG=$STATE/kubeconfig" && exit 0; }
+}
+
+# clear_remains: what a failed start or a restart of the machine left; never a cluster that runs.
+clear_remains() {
+    [[ -d $STATE ]] || return 0
+    [[ ! -f $STATE/ready ]] || ! init_pid >/dev/null ||
+        die "cluster \"$NAME\" runs but its API does not answer; look at $STATE/logs, then: $CLUSTER_DIR/cluster down --name $NAME"
+    say "removing what is left of an earlier cluster \"$NAME\""
+    cluster_paths "$NAME"
+    remove_everything
 }
 
 is_up() {
@@ -38,12 +58,13 @@ prepare() {
         [[ -x $(tool_path "$tool") ]] || minutes=$((minutes + $(tool_field "$tool" 3)))
     done
     say "Kubernetes $(kubernetes_version) on this machine, named \"$NAME\":"
-    say "  - runs as root, in network, mount and process namespaces of its own, with about 1.5 GB of memory"
+    say "  - runs as root, in network, mount and process namespaces of its own, with about 1.2 GB of memory"
     ((${#packages[@]} == 0)) || say "  - first installs Debian packages: ${packages[*]}"
     ((minutes == 0)) || say "  - first builds its programs from source, about $minutes min on two cores, into $TOOLS_CACHE"
     say "  - then takes about 15 s; \"$CLUSTER_DIR/cluster down --name $NAME\" removes it without a trace"
     install_packages "${packages[@]}"
     "$TOOLS_DIR/ensure" kubernetes pause coredns >/dev/null
+    mkdir -p "$CLUSTERS" # as this user, before root puts something there
 }
 
 write_credentials() {
@@ -51,23 +72,16 @@ write_credentials() {
         --address "$NODE_ADDRESS" --service-address "$SERVICE_ADDRESS"
     install -m 600 "$STATE/credentials/admin.kubeconfig" "$STATE/kubeconfig"
     [[ -z ${OWNER:-} ]] || chown "$OWNER" "$STATE/kubeconfig"
+    # The API server appends to it and would itself make it readable to root alone.
+    install -m 644 /dev/null "$STATE/audit.log"
 }
 
 # start_init: one process holds every namespace; when it ends, everything inside ends with it.
 start_init() {
     setsid --fork unshare --net --mount --pid --fork --kill-child "$CLUSTER_DIR/init" "$STATE" \
-        </dev/null >"$STATE/logs/init.log" 2>&1
-    await 10 "process namespaces" record_pid
+        </dev/null >"$STATE/logs/init.log" 2>&1 8>&-
+    await 10 "process namespaces" init_pid
     join_network "$(init_pid)"
-}
-
-# record_pid: finds the outer process by the folder in its command line, which no other process has.
-record_pid() {
-    local pid
-    for pid in $(pgrep -f -x "unshare --net --mount --pid --fork --kill-child $CLUSTER_DIR/init $STATE"); do
-        echo "$pid" >"$STATE/pid"
-    done
-    init_pid
 }
 
 wait_until_ready() {
@@ -86,12 +100,8 @@ node_ready() {
 }
 
 # dns_ready: asks the name server's own readiness page, which waits for its first full list.
-dns_ready() {
-    local answer
-    exec {answer}<>"/dev/tcp/$NODE_ADDRESS/8181" || return 1
+dns_ready() (
+    exec {answer}<>"/dev/tcp/$NODE_ADDRESS/8181"
     printf 'GET /ready HTTP/1.0\r\n\r\n' >&"$answer"
     head -n 1 <&"$answer" | grep -q ' 200 '
-    local found=$?
-    exec {answer}>&-
-    return "$found"
-}
+)
