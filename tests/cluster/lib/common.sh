@@ -50,7 +50,7 @@ await() {
     local limit=$1 what=$2 started=$SECONDS shown=0
     shift 2
     until "$@" >/dev/null 2>&1; do
-        if component_ended; then
+        if component_ended >/dev/null; then
             fail_with_log "$(component_ended)" "ended while waiting for $what"
         fi
         ((SECONDS - started < limit)) || fail_with_log "$(suspect "$what")" "$what: not after $limit s"
@@ -88,4 +88,5 @@ fail_with_log() {
     die "$1: $2. All logs: $STATE/logs. To start afresh: $CLUSTER_DIR/cluster down --name $NAME"
 }
 
-kubectl() { "$(tool_path kubectl)" --kubeconfig "$STATE/kubeconfig" "$@"; }
+# kubectl ARGUMENT...: without the preferences and the cache of the user's home, where root must not write.
+kubectl() { KUBERC=off "$(tool_path kubectl)" --kubeconfig "$STATE/kubeconfig" --cache-dir "$STATE/discovery" "$@"; }

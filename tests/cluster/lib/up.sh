@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # up: from nothing to a node that runs pods.
 
+NODE_TOOLS=(kubernetes pause coredns)
+
 # cluster_up ARGUMENT...: the arguments of the whole command, for the part that runs as root.
 cluster_up() {
     UP_STARTED=$SECONDS
@@ -8,7 +10,7 @@ cluster_up() {
         say "cluster \"$NAME\" is up: KUBECONFIG=$STATE/kubeconfig"
         return
     fi
-    [[ -n ${OWNER:-} ]] || prepare
+    [[ -n ${OWNER:-} ]] || { announce && prepare; }
     as_root "$@"
     UP_STARTED=$SECONDS
     PATH=$PATH:/usr/sbin:/sbin
@@ -50,20 +52,24 @@ is_up() {
     [[ -f $STATE/ready ]] && init_pid >/dev/null && kubectl get --raw /readyz >/dev/null 2>&1
 }
 
-# prepare: says what is going to happen, then installs and builds what is missing; only the first time takes long.
+# announce: says what is going to happen, before it does.
+announce() {
+    say "Kubernetes $(kubernetes_version) on this machine, named \"$NAME\":"
+    say "  - runs as root, in network, mount and process namespaces of its own, with about 1.2 GB of memory"
+    say "  - takes about 15 s once its programs are there; \"$CLUSTER_DIR/cluster down --name $NAME\" removes it without a trace"
+}
+
+# prepare: installs and builds what is missing; only the first time takes long.
 prepare() {
     local packages=() tool minutes=0
     mapfile -t packages < <(missing_packages)
-    for tool in kubernetes pause coredns; do
+    for tool in "${NODE_TOOLS[@]}"; do
         [[ -x $(tool_path "$tool") ]] || minutes=$((minutes + $(tool_field "$tool" 3)))
     done
-    say "Kubernetes $(kubernetes_version) on this machine, named \"$NAME\":"
-    say "  - runs as root, in network, mount and process namespaces of its own, with about 1.2 GB of memory"
-    ((${#packages[@]} == 0)) || say "  - first installs Debian packages: ${packages[*]}"
-    ((minutes == 0)) || say "  - first builds its programs from source, about $minutes min on two cores, into $TOOLS_CACHE"
-    say "  - then takes about 15 s; \"$CLUSTER_DIR/cluster down --name $NAME\" removes it without a trace"
+    ((${#packages[@]} == 0)) || say "first, as root, installs Debian packages: ${packages[*]}"
+    ((minutes == 0)) || say "first builds its programs from source, about $minutes min on two cores, into $TOOLS_CACHE"
     install_packages "${packages[@]}"
-    "$TOOLS_DIR/ensure" kubernetes pause coredns >/dev/null
+    "$TOOLS_DIR/ensure" "${NODE_TOOLS[@]}" >/dev/null
     mkdir -p "$CLUSTERS" # as this user, before root puts something there
 }
 
