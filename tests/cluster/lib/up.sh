@@ -10,7 +10,10 @@ cluster_up() {
         say "cluster \"$NAME\" is up: KUBECONFIG=$STATE/kubeconfig"
         return
     fi
-    [[ -n ${OWNER:-} ]] || { announce && prepare; }
+    if [[ -z ${OWNER:-} ]]; then # not yet under sudo
+        announce
+        prepare
+    fi
     as_root "$@"
     UP_STARTED=$SECONDS
     PATH=$PATH:/usr/sbin:/sbin
