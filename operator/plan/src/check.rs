@@ -31,11 +31,13 @@ pub fn check(run: &Run<'_>, status: &BatchRunStatus, observed: &Observed, plan: 
         faults.unless(1, plan.status.is_none() && plan.after.is_empty(), || "a Job is created together with other acts".into());
     }
     only_recorded_jobs_run(&mut faults, after, plan);
+    the_open_job_is_kept(&mut faults, after, plan);
     created_jobs_have_their_own_name(&mut faults, run, after, plan);
     if status.phase.is_some_and(Phase::is_finished) {
         faults.unless(5, plan.status.is_none() && plan.create.is_none(), || "a finished run is changed".into());
     }
-    numbers_only_grow(&mut faults, status, after);
+    // A refusal ends a try that never started, in the same write as whatever made it the next one.
+    numbers_only_grow(&mut faults, status, after, 1 + u32::from(observed.refusal.is_some()));
     if let RevisionView::Available { name, revision } = &observed.revision {
         faults.unless(6, after.revision.is_none() || after.revision.as_deref() == Some(name), || {
             format!("executes {name}, started with {:?}", after.revision)
@@ -71,6 +73,17 @@ fn only_recorded_jobs_run(faults: &mut Faults, after: &BatchRunStatus, plan: &Pl
     }
 }
 
+fn the_open_job_is_kept(faults: &mut Faults, after: &BatchRunStatus, plan: &Plan) {
+    let running = after.stages.iter().filter(|stage| stage.phase == StagePhase::Running);
+    let open = running.filter_map(|stage| stage.attempts.last()).find(|last| last.verdict.is_none());
+    let Some(open) = open.and_then(|open| open.job_uid.as_ref()) else { return };
+    for act in &plan.after {
+        if let After::Delete { name, uid } = act {
+            faults.unless(7, uid != open, || format!("deletes Job {name}, whose result is waited for"));
+        }
+    }
+}
+
 fn created_jobs_have_their_own_name(faults: &mut Faults, run: &Run<'_>, after: &BatchRunStatus, plan: &Plan) {
     let Some(intent) = &plan.create else { return };
     let assignment = &intent.assignment;
@@ -84,7 +97,7 @@ fn created_jobs_have_their_own_name(faults: &mut Faults, run: &Run<'_>, after: &
     faults.unless(1, !taken, || format!("creates Job {name} for a try that has one"));
 }
 
-fn numbers_only_grow(faults: &mut Faults, before: &BatchRunStatus, after: &BatchRunStatus) {
+fn numbers_only_grow(faults: &mut Faults, before: &BatchRunStatus, after: &BatchRunStatus, tries: u32) {
     faults.unless(3, after.stages.len() >= before.stages.len(), || "a stage vanished".into());
     for (old, new) in before.stages.iter().zip(&after.stages) {
         faults.unless(3, old.name == new.name, || format!("stage {} became {}", old.name, new.name));
@@ -96,7 +109,7 @@ fn numbers_only_grow(faults: &mut Faults, before: &BatchRunStatus, after: &Batch
         ];
         faults.unless(3, used.iter().all(|(old, new)| new >= old), || format!("{}: a budget was given back", new.name));
         let spent: u32 = used.iter().map(|(old, new)| new.saturating_sub(*old)).sum();
-        faults.unless(3, spent <= 1, || format!("{}: one try used up {spent} budgets", new.name));
+        faults.unless(3, spent <= tries, || format!("{}: {tries} ended tries used up {spent} budgets", new.name));
         faults.unless(3, last_number(new) >= last_number(old), || format!("{}: an attempt or try number fell", new.name));
         same_try_same_job(faults, old, new);
         faults.unless(5, old.phase == StagePhase::Running || old == new, || format!("{}: an ended stage changed", new.name));

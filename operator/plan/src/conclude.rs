@@ -44,10 +44,12 @@ pub(crate) fn open_try(draft: &mut Draft<'_>, revision: &Revision) -> Option<Out
         return Some(Outcome::Reported { result: Box::new(arrived.result), arrived_at: arrived.arrived_at });
     }
     if let Some(ended) = ended(job) {
-        if job.ended.is_none() {
+        let lost = lost_unless_unknown(draft, ended.0, ended.1);
+        // Not before the stream was asked: a result counts only while its pod is seen under the Job.
+        if lost.is_some() && job.ended.is_none() {
             draft.out.after.push(After::Delete { name: job.name.clone(), uid });
         }
-        return lost_unless_unknown(draft, ended.0, ended.1);
+        return lost;
     }
     not_started(draft, revision, &attempt, job)
 }
@@ -102,10 +104,6 @@ fn ended(job: &JobView) -> Option<(&'static str, String)> {
 }
 
 fn not_started(draft: &mut Draft<'_>, revision: &Revision, attempt: &AttemptStatus, job: &JobView) -> Option<Outcome> {
-    if job.suspended {
-        draft.out.why.push(format!("releases Job {}, whose uid is recorded", job.name));
-        draft.out.after.push(After::Release { name: job.name.clone(), uid: job.uid.clone() });
-    }
     if job.pods.iter().any(|pod| pod.started) {
         draft.out.why.push(format!("waits for the result of attempt {} try {}", attempt.attempt, attempt.try_));
         return None;
@@ -119,6 +117,11 @@ fn not_started(draft: &mut Draft<'_>, revision: &Revision, attempt: &AttemptStat
     let at = later(attempt.started_at.0, limit);
     if draft.now < at {
         draft.wake_at.push(at);
+        if job.suspended {
+            draft.out.why.push(format!("releases Job {}, whose uid is recorded", job.name));
+            draft.out.after.push(After::Release { name: job.name.clone(), uid: job.uid.clone() });
+            return None;
+        }
         draft.out.why.push(format!("waits for the pod of Job {} to start", job.name));
         return None;
     }

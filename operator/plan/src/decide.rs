@@ -35,7 +35,8 @@ pub(crate) fn decide(draft: &mut Draft<'_>, revision: &Revision, outcome: Outcom
         }
         Outcome::Reported { result, arrived_at } => {
             close_try(draft, index, &result.millis, arrived_at);
-            draft.status.stages[index].used.tokens += result.tokens.total();
+            let tokens = &mut draft.status.stages[index].used.tokens;
+            *tokens = tokens.saturating_add(result.tokens.total());
             match usable(&result, resolved) {
                 Ok(scores) => judge(draft, index, resolved, *result, scores),
                 Err(error) => try_again(draft, index, resolved, error),
@@ -45,7 +46,7 @@ pub(crate) fn decide(draft: &mut Draft<'_>, revision: &Revision, outcome: Outcom
 }
 
 /// Accounts for the time of the open try.
-fn close_try(draft: &mut Draft<'_>, index: usize, worker: &ResultMillis, arrived_at: Timestamp) {
+pub(crate) fn close_try(draft: &mut Draft<'_>, index: usize, worker: &ResultMillis, arrived_at: Timestamp) {
     let now = draft.now;
     let stage = &mut draft.status.stages[index];
     let Some(attempt) = attempts::in_work_mut(stage) else { return };
@@ -74,12 +75,12 @@ fn usable(result: &StageResult, resolved: &ResolvedStage) -> Result<BTreeMap<Str
             Err(judge_error("NotJudged", "the worker reported an output of a judged stage without a verdict".into()))
         }
         (ResultPhase::Judged, Some(judge)) => {
-            let scores: BTreeMap<String, Score> =
-                result.dimensions.iter().map(|(name, score)| (name.clone(), Score::from_thousandths(*score))).collect();
-            match judge.dimensions.iter().find(|dimension| !scores.contains_key(&dimension.name)) {
-                Some(missing) => Err(judge_error("DimensionMissing", format!("the verdict has no score for {}", missing.name))),
-                None => Ok(scores),
-            }
+            // Only the track's dimensions: how many others a worker names must not decide how large a status gets.
+            let score = |name: &String| {
+                let score = result.dimensions.get(name).map(|score| (name.clone(), Score::from_thousandths(*score)));
+                score.ok_or_else(|| judge_error("DimensionMissing", format!("the verdict has no score for {name}")))
+            };
+            judge.dimensions.iter().map(|dimension| score(&dimension.name)).collect()
         }
     }
 }
@@ -165,15 +166,17 @@ fn try_again(draft: &mut Draft<'_>, index: usize, resolved: &ResolvedStage, erro
     let Some(attempt) = attempts::in_work_mut(stage) else { return };
     let ended = format!("{}/{}/{}", resolved.name, attempt.attempt, attempt.try_);
     attempt.error = Some(TryError { class, reason: reason.clone(), message: text::cut(&message, MAX_MESSAGE_BYTES) });
-    // The next try has no Job yet; until one is recorded nothing runs.
-    attempt.try_ += 1;
-    attempt.job_uid = None;
     let Some((used, max)) = budget else {
         return fail_stage(draft, index, ErrorClass::Permanent, &reason, &message);
     };
     if used >= max {
         let message = format!("{used} of {max} {} failures, last {reason}: {message}", class.as_str());
         return fail_stage(draft, index, class, exhausted(class), &message);
+    }
+    if let Some(attempt) = attempts::in_work_mut(&mut draft.status.stages[index]) {
+        // The next try has no Job yet; until one is recorded nothing runs.
+        attempt.try_ += 1;
+        attempt.job_uid = None;
     }
     let pause = pause_millis(&resolved.retry, class, &reason, used, retry_after_millis);
     if pause > 0 {

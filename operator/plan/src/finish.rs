@@ -1,8 +1,9 @@
 //! The last write of a run. It is written once; after it nothing changes (invariant 5).
 
-use crate::{attempts, conditions::follow_phase, events::EventReason, plan::Draft, timing::millis_between};
+use crate::{attempts, conditions::follow_phase, decide, events::EventReason, plan::Draft, timing::millis_between};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use trackway_crds::{
+    contracts::ResultMillis,
     duration::for_people,
     status::{Phase, StagePhase},
 };
@@ -35,6 +36,9 @@ pub(crate) fn cancel(draft: &mut Draft<'_>) {
 fn close(draft: &mut Draft<'_>, phase: Phase) -> String {
     let now = draft.now;
     if let Some(index) = attempts::running(&draft.status.stages) {
+        if attempts::in_work(&draft.status.stages[index]).is_some_and(|open| open.job_uid.is_some() && open.millis.is_none()) {
+            decide::close_try(draft, index, &ResultMillis::default(), now);
+        }
         let stage = &mut draft.status.stages[index];
         stage.phase = StagePhase::Stopped;
         stage.completed_at = Some(MicroTime(now));

@@ -39,10 +39,11 @@ pub(crate) fn next_try(draft: &mut Draft<'_>, revision: &Revision) {
     if draft.run.spec.suspend {
         return suspend(draft, revision);
     }
+    if draft.before.phase == Some(Phase::Suspended) {
+        draft.event(EventReason::Resumed, format!("run/{}", draft.run.generation), "spec.suspend is false again");
+    }
     if let Some(at) = not_before(draft).filter(|at| draft.now < *at) {
-        draft.wake_at.push(at);
-        pause_clock(&mut draft.status, revision.limits.active_deadline_millis, draft.now);
-        return draft.enter(Phase::Running, "Backoff", "pauses before the next try of a stage");
+        return back_off(draft, revision, at);
     }
     loop {
         let name = names::job_name(draft.run.name, draft.run.uid, &next.stage, next.attempt, next.try_);
@@ -81,6 +82,12 @@ fn next(status: &BatchRunStatus, revision: &Revision) -> Option<Next> {
     Some(Next { stage: stage.name.clone(), attempt, try_ })
 }
 
+fn back_off(draft: &mut Draft<'_>, revision: &Revision, until: Timestamp) {
+    draft.wake_at.push(until);
+    pause_clock(&mut draft.status, revision.limits.active_deadline_millis, draft.now);
+    draft.enter(Phase::Running, "Backoff", "pauses before the next try of a stage");
+}
+
 fn suspend(draft: &mut Draft<'_>, revision: &Revision) {
     pause_clock(&mut draft.status, revision.limits.active_deadline_millis, draft.now);
     draft.out.why.push("spec.suspend holds the run".into());
@@ -101,12 +108,12 @@ fn create(draft: &mut Draft<'_>, revision: &Revision, next: &Next, name: String)
 
 /// A refused Job is a try that never started.
 fn refused(draft: &mut Draft<'_>, revision: &Revision, next: &Next, message: String) {
+    tell_story(draft, next);
     open_attempt(draft, next, None);
     let error = ResultError { class: ErrorClass::Infrastructure, reason: REFUSED.into(), message, retry_after_millis: None };
     decide::decide(draft, revision, Outcome::Lost(error));
-    if !draft.is_finished() {
-        draft.wake_at.extend(not_before(draft));
-        draft.enter(Phase::Running, "Backoff", "pauses before the next try of a stage");
+    if let Some(at) = not_before(draft).filter(|_| !draft.is_finished()) {
+        back_off(draft, revision, at);
     }
 }
 
@@ -142,9 +149,6 @@ fn tell_story(draft: &mut Draft<'_>, next: &Next) {
         let revision = draft.status.revision.as_deref().unwrap_or_default();
         let note = format!("revision {revision}, batch {}: {} events, {}", batch.id, batch.events, batch.priority.as_str());
         draft.event(EventReason::Started, "run", note);
-    }
-    if draft.before.phase == Some(Phase::Suspended) {
-        draft.event(EventReason::Resumed, format!("run/{}", draft.run.generation), "spec.suspend is false again");
     }
     if !draft.status.stages.iter().any(|stage| stage.name == next.stage) {
         draft.event(EventReason::StageStarted, next.stage.clone(), format!("{} begins", next.stage));
@@ -204,7 +208,8 @@ fn open_attempt(draft: &mut Draft<'_>, next: &Next, job_uid: Option<String>) {
 fn idle_millis(draft: &Draft<'_>) -> u64 {
     let Some(last) = draft.status.stages.last().and_then(|stage| stage.attempts.last()) else {
         // Creation times have whole seconds: only a wait long enough to have been written down is counted.
-        return if draft.before.phase == Some(Phase::Pending) { millis_between(draft.run.created_at, draft.now) } else { 0 };
+        let waited = matches!(draft.before.phase, Some(Phase::Pending | Phase::Suspended));
+        return if waited { millis_between(draft.run.created_at, draft.now) } else { 0 };
     };
     millis_between(later(last.started_at.0, last.millis.unwrap_or(0)), draft.now)
 }

@@ -114,6 +114,8 @@ pub fn plan(run: &Run<'_>, status: &BatchRunStatus, observed: &Observed, now: Ti
         RevisionView::Lost { name } => {
             let message = format!("ConfigMap {name}, the revision this run started with, is gone; start the batch again");
             draft.fail(None, ErrorClass::Permanent, "RevisionMissing", &message);
+            let total = summary::total(status).unwrap_or(status.stages.len());
+            draft.status.summary = Some(summary::summarize(&draft.status, total));
         }
     }
     draft.into_plan()
@@ -204,6 +206,7 @@ impl Draft<'_> {
     pub(crate) fn delete_active_jobs(&mut self) {
         let active = self.observed.jobs.iter().filter(|job| job.is_active());
         let deletions = active.map(|JobView { name, uid, .. }| After::Delete { name: name.clone(), uid: uid.clone() });
+        let deletions: Vec<_> = deletions.filter(|deletion| !self.out.after.contains(deletion)).collect();
         self.out.after.extend(deletions);
     }
 

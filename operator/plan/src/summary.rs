@@ -25,6 +25,11 @@ pub fn summarize(status: &BatchRunStatus, total: usize) -> Summary {
     }
 }
 
+/// The number of stages that the last summary told of.
+pub(crate) fn total(status: &BatchRunStatus) -> Option<usize> {
+    status.summary.as_ref()?.progress.split_once('/')?.1.parse().ok()
+}
+
 fn failed_best(stages: &[StageStatus]) -> Option<Score> {
     let failed = stages.iter().find(|stage| stage.phase == StagePhase::Failed)?;
     attempts::best(failed)?.score

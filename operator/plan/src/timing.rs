@@ -21,8 +21,8 @@ pub(crate) fn later(at: Timestamp, millis: u64) -> Timestamp {
 
 /// Adds one ended try to its stage's account.
 pub(crate) fn account(stage: &mut StageMillis, total: u64, worker: &ResultMillis, operator: u64) {
-    stage.generate += worker.generate;
-    stage.judge += worker.judge;
+    stage.generate = stage.generate.saturating_add(worker.generate);
+    stage.judge = stage.judge.saturating_add(worker.judge);
     stage.operator += operator;
     stage.pod_start += total.saturating_sub(worker.generate).saturating_sub(worker.judge).saturating_sub(operator);
 }

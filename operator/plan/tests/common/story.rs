@@ -1,0 +1,141 @@
+//! Tells a story: reads its lines, changes the world, lets the operator plan and apply as it really does, and writes down what it did.
+
+use super::{
+    cluster::{Cluster, Created},
+    track, transcript,
+};
+use jiff::{SignedDuration, Timestamp};
+use std::{fmt::Write, sync::Arc};
+use trackway_crds::contracts::Revision;
+use trackway_plan::{After, ArrivedResult, Observed, Plan, Refusal, RevisionView, check, plan};
+
+/// More plans than this in a row without time passing means that the operator spins.
+const SPIN: usize = 12;
+
+pub struct Story {
+    pub cluster: Option<Cluster>,
+    pub revision: Revision,
+    pub view: View,
+    pub suspended_from_birth: bool,
+    pub stream_away: bool,
+    pub results: Vec<ArrivedResult>,
+    pub now: Timestamp,
+    pub told: String,
+    wake: Option<Timestamp>,
+    last_why: Vec<String>,
+}
+
+/// What the operator finds when it looks for what the run executes.
+pub enum View {
+    Here,
+    Waiting(String, String),
+    Lost,
+}
+
+impl Story {
+    pub fn new() -> Self {
+        Self {
+            cluster: None,
+            revision: track::revision(Vec::new()),
+            view: View::Here,
+            suspended_from_birth: false,
+            stream_away: false,
+            results: Vec::new(),
+            now: track::birth(),
+            told: String::new(),
+            wake: None,
+            last_why: Vec::new(),
+        }
+    }
+
+    pub fn cluster(&mut self) -> &mut Cluster {
+        self.cluster.as_mut().expect("`create run` comes first")
+    }
+
+    /// Lets time pass; the operator looks again whenever it said it would.
+    pub fn pass(&mut self, millis: i64) {
+        let until = self.now.checked_add(SignedDuration::from_millis(millis)).unwrap();
+        while let Some(wake) = self.wake.filter(|wake| *wake <= until) {
+            self.now = wake;
+            self.look();
+        }
+        self.now = until;
+    }
+
+    /// The operator looks until nothing is left to do.
+    pub fn look(&mut self) {
+        if self.cluster.is_none() {
+            return;
+        }
+        let mut refusal = None;
+        for _ in 0..SPIN {
+            let version = self.cluster().run().clone();
+            let run = Cluster::plan_run(&version);
+            let observed = self.observe(refusal.take());
+            let planned = plan(&run, &version.status, &observed, self.now);
+            let faults = check(&run, &version.status, &observed, &planned);
+            self.wake = planned.requeue.map(|requeue| self.now.checked_add(requeue).unwrap());
+            self.tell(&version.status, &planned);
+            for fault in faults {
+                writeln!(self.told, "    FAULT {fault}").unwrap();
+            }
+            match self.apply(version.resource_version, &planned) {
+                Applied::Nothing => return,
+                Applied::Something => {}
+                Applied::Refused(told) => refusal = Some(told),
+            }
+        }
+        writeln!(self.told, "    FAULT the operator spins").unwrap();
+    }
+
+    fn observe(&self, refusal: Option<Refusal>) -> Observed {
+        let revision = match &self.view {
+            View::Here => RevisionView::Available { name: track::REVISION.into(), revision: Arc::new(self.revision.clone()) },
+            View::Waiting(reason, message) => RevisionView::Waiting { reason: reason.clone(), message: message.clone() },
+            View::Lost => RevisionView::Lost { name: track::REVISION.into() },
+        };
+        let jobs = self.cluster.as_ref().map(|cluster| cluster.jobs_now().to_vec()).unwrap_or_default();
+        let results = if self.stream_away { Vec::new() } else { self.results.clone() };
+        Observed { revision, jobs, results, results_known: !self.stream_away, refusal }
+    }
+
+    fn apply(&mut self, resource_version: u64, planned: &Plan) -> Applied {
+        if let Some(intent) = &planned.create {
+            return match self.cluster().create(intent) {
+                Created::Made(_) => Applied::Something,
+                Created::Refused(message) => {
+                    writeln!(self.told, "    refused: {message}").unwrap();
+                    Applied::Refused(Refusal { job: intent.name.clone(), message })
+                }
+                Created::Exists => unreachable!("a story has no stale reads"),
+            };
+        }
+        let mut changed = false;
+        if let Some(status) = &planned.status {
+            self.cluster().write_status(resource_version, status).expect("a story has one operator");
+            changed = true;
+        }
+        for act in &planned.after {
+            changed |= match act {
+                After::Release { name, uid } => self.cluster().release(name, uid),
+                After::Delete { name, uid } => self.cluster().delete(name, uid),
+            };
+        }
+        if changed { Applied::Something } else { Applied::Nothing }
+    }
+
+    fn tell(&mut self, before: &trackway_crds::BatchRunStatus, planned: &Plan) {
+        let quiet = planned.create.is_none() && planned.status.is_none() && planned.after.is_empty();
+        if quiet && (planned.why.is_empty() || planned.why == self.last_why) && planned.ignored.is_empty() {
+            return;
+        }
+        self.last_why.clone_from(&planned.why);
+        self.told.push_str(&transcript::plan(before, planned, self.now));
+    }
+}
+
+enum Applied {
+    Nothing,
+    Something,
+    Refused(Refusal),
+}

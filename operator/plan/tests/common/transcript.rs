@@ -1,0 +1,112 @@
+//! Writes a plan down for people: why, what is created, recorded, released and deleted, what is told, and where the run stands.
+
+use super::track;
+use jiff::Timestamp;
+use std::fmt::Write;
+use trackway_crds::{
+    duration::for_people,
+    status::{BatchRunStatus, StageStatus},
+};
+use trackway_plan::{After, Plan};
+
+pub fn plan(before: &BatchRunStatus, plan: &Plan, now: Timestamp) -> String {
+    let mut out = format!("  at {}\n", since_birth(now));
+    for why in &plan.why {
+        line(&mut out, "why", why);
+    }
+    for ignored in &plan.ignored {
+        let result = &ignored.result;
+        let what = format!("{:?}: {} {}/{} from {}", ignored.reason, result.stage, result.attempt, result.try_, result.pod);
+        line(&mut out, "ignore", &what);
+    }
+    if let Some(intent) = &plan.create {
+        let told = &intent.assignment;
+        let stages: Vec<_> = told.stages.keys().map(String::as_str).collect();
+        let what = format!("{} for {} {}/{}, given [{}]", intent.name, told.stage, told.attempt, told.try_, stages.join(" "));
+        line(&mut out, "create", &what);
+    }
+    if let Some(status) = &plan.status {
+        record(&mut out, before, status);
+    }
+    for act in &plan.after {
+        match act {
+            After::Release { uid, .. } => line(&mut out, "release", uid),
+            After::Delete { uid, .. } => line(&mut out, "delete", uid),
+        }
+    }
+    for event in &plan.events {
+        line(&mut out, "event", &format!("{} ({}) {}", event.reason.as_str(), event.action, event.note));
+    }
+    let again = plan.requeue.map_or("never".into(), |requeue| for_people(u64::try_from(requeue.as_millis()).unwrap()));
+    line(&mut out, "again", &again);
+    out
+}
+
+pub fn since_birth(now: Timestamp) -> String {
+    for_people(u64::try_from(now.as_millisecond() - track::birth().as_millisecond()).unwrap())
+}
+
+fn line(out: &mut String, kind: &str, text: &str) {
+    writeln!(out, "    {kind:8}{text}").unwrap();
+}
+
+fn record(out: &mut String, before: &BatchRunStatus, status: &BatchRunStatus) {
+    let phase = status.phase.map_or("-", |phase| phase.as_str());
+    let summary = status.summary.clone().unwrap_or_default();
+    let score = summary.score.map_or("-".into(), |score| score.to_string());
+    let duration = summary.duration.map(|duration| format!(", took {duration}")).unwrap_or_default();
+    let holds: Vec<_> = status.conditions.iter().filter(|c| c.status == "True").map(|c| c.type_.as_str()).collect();
+    let columns = format!(
+        "{phase} stage {} progress {} score {score} retries {}{duration} [{}]",
+        if summary.stage.is_empty() { "-" } else { &summary.stage },
+        summary.progress,
+        summary.retries,
+        holds.join(" ")
+    );
+    line(out, "record", &columns);
+    if status.deadline_at != before.deadline_at || status.active_millis != before.active_millis {
+        let active = for_people(status.active_millis);
+        let clock = status
+            .deadline_at
+            .as_ref()
+            .map_or_else(|| format!("stands at {active} active"), |at| format!("runs, active deadline at {}", since_birth(at.0)));
+        line(out, "clock", &clock);
+    }
+    for (index, stage) in status.stages.iter().enumerate() {
+        if before.stages.get(index) != Some(stage) {
+            line(out, "", &stage_line(stage));
+        }
+    }
+    if let Some(failure) = &status.failure {
+        line(out, "failure", &format!("{} {}: {}", failure.class.as_str(), failure.reason, failure.message));
+    }
+}
+
+fn stage_line(stage: &StageStatus) -> String {
+    let (used, millis) = (&stage.used, &stage.millis);
+    let mut out = format!("{} {:?}", stage.name, stage.phase);
+    for attempt in &stage.attempts {
+        write!(out, " | {}/{}", attempt.attempt, attempt.try_).unwrap();
+        let verdict = attempt.verdict.map(|verdict| format!(" {verdict:?}"));
+        let score = attempt.score.map(|score| format!(" {score}"));
+        let error = attempt.error.as_ref().filter(|_| attempt.verdict.is_none());
+        let error = error.map(|error| format!(" after {} {}", error.class.as_str(), error.reason));
+        let job = attempt.job_uid.as_ref().filter(|_| attempt.verdict.is_none()).map(|uid| format!(" {uid}"));
+        out.extend([job, verdict, score, error].into_iter().flatten());
+    }
+    write!(out, " | used q{} i{} m{} j{}", used.quality, used.infrastructure, used.model, used.judge).unwrap();
+    let parts = [
+        ("queued", millis.queued),
+        ("podStart", millis.pod_start),
+        ("generate", millis.generate),
+        ("judge", millis.judge),
+        ("operator", millis.operator),
+        ("paused", millis.paused),
+    ];
+    let parts: Vec<_> = parts.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")).collect();
+    write!(out, " | ms {}", if parts.is_empty() { "-".into() } else { parts.join(" ") }).unwrap();
+    if let Some(at) = &stage.not_before {
+        write!(out, " | not before {}", since_birth(at.0)).unwrap();
+    }
+    out
+}

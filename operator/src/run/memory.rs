@@ -1,0 +1,105 @@
+//! What the operator knows before its caches do: the objects its own writes returned, pods it has seen, when results came. All of
+//! it can be lost without harm; with it a reconcile right after a write does not plan from the past.
+
+use super::view;
+use jiff::Timestamp;
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use kube::{Resource, ResourceExt};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use trackway_crds::BatchRun;
+use trackway_plan::{Finished, PodView};
+
+/// By run uid.
+#[derive(Default)]
+pub(crate) struct Memory(Mutex<HashMap<String, RunMemory>>);
+
+#[derive(Default)]
+struct RunMemory {
+    run: Option<Arc<BatchRun>>,
+    jobs: BTreeMap<String, Arc<Job>>,
+    pods: HashMap<String, BTreeMap<String, PodView>>,
+    arrivals: HashMap<String, Timestamp>,
+}
+
+impl Memory {
+    /// The newer of `cached` and what the last write of the run returned.
+    pub(crate) fn newest_run(&self, uid: &str, cached: Arc<BatchRun>) -> Arc<BatchRun> {
+        let written = self.lock().get(uid).and_then(|memory| memory.run.clone());
+        written.filter(|written| version(&**written) > version(&*cached)).unwrap_or(cached)
+    }
+
+    /// Keeps what a write of the run, or a fresh read, returned.
+    pub(crate) fn remember_run(&self, uid: &str, run: BatchRun) {
+        self.lock().entry(uid.to_owned()).or_default().run = Some(Arc::new(run));
+    }
+
+    /// Keeps what a write of a Job, or a fresh read, returned.
+    pub(crate) fn remember_job(&self, run_uid: &str, job: Job) {
+        self.lock().entry(run_uid.to_owned()).or_default().jobs.insert(job.name_any(), Arc::new(job));
+    }
+
+    /// Forgets a Job that is gone.
+    pub(crate) fn forget_job(&self, run_uid: &str, name: &str) {
+        if let Some(memory) = self.lock().get_mut(run_uid) {
+            memory.jobs.remove(name);
+        }
+    }
+
+    /// The newest view of each Job of the run: the cache's, or what a write returned.
+    pub(crate) fn newest_jobs(&self, run_uid: &str, cached: Vec<Arc<Job>>) -> Vec<Arc<Job>> {
+        let mut jobs: BTreeMap<String, Arc<Job>> = cached.into_iter().map(|job| (job.name_any(), job)).collect();
+        if let Some(memory) = self.lock().get(run_uid) {
+            for (name, written) in &memory.jobs {
+                if jobs.get(name).is_none_or(|cached| version(&**written) > version(&**cached)) {
+                    jobs.insert(name.clone(), Arc::clone(written));
+                }
+            }
+        }
+        jobs.into_values().collect()
+    }
+
+    /// The pods of a Job: those in the cache, and those that were seen and are gone.
+    pub(crate) fn pods(&self, run_uid: &str, job_uid: &str, cached: &[Arc<Pod>]) -> Vec<PodView> {
+        let mut memory = self.lock();
+        let known = memory.entry(run_uid.to_owned()).or_default().pods.entry(job_uid.to_owned()).or_default();
+        for gone in known.values_mut().filter(|pod| pod.finished.is_none()) {
+            if !cached.iter().any(|pod| pod.uid().as_deref() == Some(gone.uid.as_str())) {
+                gone.finished = Some(Finished { ok: false, reason: "Gone".into(), message: "the pod was deleted".into() });
+            }
+        }
+        for pod in cached {
+            let seen = view::pod(pod);
+            known.insert(seen.uid.clone(), seen);
+        }
+        known.values().cloned().collect()
+    }
+
+    /// Notes when the result of `subject` came; the first time counts.
+    pub(crate) fn arrived(&self, run_uid: &str, subject: &str, at: Timestamp) {
+        if let Some(memory) = self.lock().get_mut(run_uid) {
+            memory.arrivals.entry(subject.to_owned()).or_insert(at);
+        }
+    }
+
+    /// When the result of `subject` came, if that was noticed.
+    pub(crate) fn arrival(&self, run_uid: &str, subject: &str) -> Option<Timestamp> {
+        self.lock().get(run_uid)?.arrivals.get(subject).copied()
+    }
+
+    /// Drops everything about a run.
+    pub(crate) fn forget(&self, run_uid: &str) {
+        self.lock().remove(run_uid);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, RunMemory>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Versions of one resource are comparable as numbers.
+fn version(object: &impl Resource) -> u64 {
+    object.meta().resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
+}
