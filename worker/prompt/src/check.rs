@@ -359,7 +359,9 @@ impl Walk<'_> {
         self.arguments(&filter.args);
         let attribute = self.attribute(filter, &given, span);
         match filter.name {
-            "length" | "count" | "tojson" | "truncate" | "join" | "upper" | "lower" | "title" | "trim" | "replace" => Shape::Scalar,
+            "length" | "count" | "tojson" | "truncate" | "join" | "upper" | "lower" | "title" | "trim" | "replace" => {
+                Shape::Scalar
+            }
             "first" | "last" => given.item(),
             "sort" | "reverse" | "unique" | "list" | "select" | "reject" | "selectattr" | "rejectattr" => given,
             "map" => Shape::List(Box::new(attribute.unwrap_or(Shape::Any))),

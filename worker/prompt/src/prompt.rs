@@ -76,8 +76,7 @@ impl Prompt {
     #[must_use]
     pub fn check(&self, known: &Known) -> Vec<PromptFault> {
         let parts = self.system.iter().chain([&self.user]);
-        let mut faults: Vec<PromptFault> =
-            parts.flat_map(|part| check_part(&self.file, part, known, &self.engine)).collect();
+        let mut faults: Vec<PromptFault> = parts.flat_map(|part| check_part(&self.file, part, known, &self.engine)).collect();
         faults.sort_by(|a, b| (a.line, &a.message).cmp(&(b.line, &b.message)));
         faults.dedup();
         faults

@@ -78,9 +78,7 @@ fn of_schema(root: &Value, schema: &Value, depth: usize) -> Shape {
     }
     match fields.get("type").and_then(Value::as_str) {
         Some("string" | "number" | "integer" | "boolean") => Shape::Scalar,
-        Some("array") => {
-            Shape::List(Box::new(fields.get("items").map_or(Shape::Any, |items| of_schema(root, items, depth + 1))))
-        }
+        Some("array") => Shape::List(Box::new(fields.get("items").map_or(Shape::Any, |items| of_schema(root, items, depth + 1)))),
         Some("object") => {
             let open = !matches!(fields.get("additionalProperties"), None | Some(Value::Bool(false)));
             match fields.get("properties").and_then(Value::as_object) {

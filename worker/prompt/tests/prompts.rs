@@ -187,7 +187,8 @@ fn what_an_event_says_cannot_move_the_split_or_name_anything() {
 
 #[test]
 fn feedback_is_none_first_and_then_the_judges_words() {
-    let source = "{% if feedback %}{{ feedback.score }} {{ feedback.text }} {{ feedback.dimensions[0].why }}{% else %}first{% endif %}";
+    let source =
+        "{% if feedback %}{{ feedback.score }} {{ feedback.text }} {{ feedback.dimensions[0].why }}{% else %}first{% endif %}";
     assert_eq!(render(source, &[], None).unwrap().user, "first");
     assert_eq!(render(source, &[], Some(&feedback())).unwrap().user, "0.62 Cite the Friday spike. no event");
 }

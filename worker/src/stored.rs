@@ -1,0 +1,113 @@
+//! The attempt's documents in the payload store: write-once names, adopted by whoever comes second.
+
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::Instant;
+use trackway_crds::contracts::{Assignment, NameKind, Reference, StoredName};
+use trackway_store::{Name, NameCreation, PayloadStore, Scope, StoreError, with_retry};
+
+use crate::failure::{Failure, Step};
+
+/// The store as one attempt uses it. Transient errors are tried again until the attempt's deadline.
+pub(crate) struct Stored<'a> {
+    store: &'a PayloadStore,
+    scope: Scope,
+    namespace: &'a str,
+    stage: &'a str,
+    attempt: u32,
+    deadline: Instant,
+}
+
+impl<'a> Stored<'a> {
+    pub(crate) fn new(store: &'a PayloadStore, assignment: &'a Assignment, deadline: Instant) -> Step<Self> {
+        let run = &assignment.run;
+        let scope = Scope::run(&run.namespace, &run.uid)?;
+        Ok(Self { store, scope, namespace: &run.namespace, stage: &assignment.stage, attempt: assignment.attempt, deadline })
+    }
+
+    pub(crate) async fn batch(&self, reference: &Reference) -> Step<Bytes> {
+        self.retried("read the batch document", || self.store.get_batch(self.namespace, reference)).await
+    }
+
+    pub(crate) async fn get(&self, reference: &Reference) -> Step<Bytes> {
+        self.retried("read a payload", || self.store.get_blob(&self.scope, reference)).await
+    }
+
+    /// Reads a document of ours; another shape is damage.
+    pub(crate) async fn read<T: DeserializeOwned>(&self, what: &str, reference: &Reference) -> Step<T> {
+        let bytes = self.get(reference).await?;
+        parsed(what, &bytes)
+    }
+
+    pub(crate) async fn put(&self, content: Bytes) -> Step<Reference> {
+        self.retried("store a payload", || self.store.put_blob(&self.scope, content.clone())).await
+    }
+
+    pub(crate) async fn put_json(&self, what: &str, document: &impl Serialize) -> Step<Reference> {
+        let bytes = serde_json::to_vec(document)
+            .map_err(|error| Failure::permanent("DocumentInvalid", format!("{what} cannot be written as JSON: {error}")))?;
+        self.put(bytes.into()).await
+    }
+
+    /// What an earlier pod left under `kind` of this attempt, made by the same request.
+    pub(crate) async fn left(&self, kind: NameKind, request_hash: &str) -> Step<Option<Reference>> {
+        let found = self.of_attempt(self.attempt, kind).await?;
+        found.map(|found| self.same_request(kind, found, request_hash)).transpose()
+    }
+
+    /// What stands under `kind` of `attempt`.
+    pub(crate) async fn of_attempt(&self, attempt: u32, kind: NameKind) -> Step<Option<StoredName>> {
+        let name = self.name(attempt, kind);
+        self.retried("read a payload's name", || self.store.get_name(&self.scope, &name)).await
+    }
+
+    /// Names `reference` as `kind` of this attempt, or returns what another pod has named before.
+    pub(crate) async fn claim(&self, kind: NameKind, reference: Reference, request_hash: Option<&str>) -> Step<Reference> {
+        let name = self.name(self.attempt, kind);
+        let value = StoredName { reference: reference.clone(), request_hash: request_hash.map(str::to_owned) };
+        let created = self.retried("create a payload's name", || self.store.create_name(&self.scope, &name, &value)).await;
+        match (created, request_hash) {
+            (Ok(NameCreation::Created), _) => Ok(reference),
+            (Ok(NameCreation::Exists(winner)), _) => Ok(winner.reference),
+            // The store refuses another request's name without saying whose it is.
+            (Err(failure), Some(hash)) if failure.reason == "StoreRefused" => match self.left(kind, hash).await? {
+                Some(reference) => Ok(reference),
+                None => Err(failure),
+            },
+            (Err(failure), _) => Err(failure),
+        }
+    }
+
+    fn name(&self, attempt: u32, kind: NameKind) -> Name {
+        Name { stage: self.stage.to_owned(), attempt, index: 0, kind }
+    }
+
+    fn same_request(&self, kind: NameKind, found: StoredName, request_hash: &str) -> Step<Reference> {
+        match found.request_hash {
+            Some(theirs) if theirs != request_hash => {
+                let message = format!(
+                    "{} of stage {} attempt {} was made by request {theirs:.12}, not by {request_hash:.12}: its input, prompt or \
+                     model changed within one attempt; replay the run from this stage",
+                    kind.as_str(),
+                    self.stage,
+                    self.attempt
+                );
+                Err(Failure::permanent("RequestMismatch", message))
+            }
+            _ => Ok(found.reference),
+        }
+    }
+
+    async fn retried<T, Fut>(&self, what: &str, operation: impl FnMut() -> Fut) -> Step<T>
+    where
+        Fut: Future<Output = Result<T, StoreError>>,
+    {
+        with_retry(Some(self.deadline), what, operation).await.map_err(Failure::from)
+    }
+}
+
+/// `bytes` as a document of ours.
+pub(crate) fn parsed<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Step<T> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Failure::permanent("PayloadInvalid", format!("{what} is not what its contract says: {error}")))
+}
