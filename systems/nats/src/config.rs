@@ -64,21 +64,25 @@ impl NatsConfig {
         Self::from_variables(name, |variable| std::env::var(variable).ok())
     }
 
-    /// Reads `NATS_URL` (required), `NATS_INBOX_PREFIX` (default `_INBOX_NAME`), one of `NATS_USER` with `NATS_PASSWORD`,
-    /// `NATS_TOKEN` or `NATS_CREDENTIALS_FILE`, and `NATS_CA_FILE`. Empty counts as absent. `name` is the component's.
+    /// Reads `TRACKWAY_NATS_URL` (required), `TRACKWAY_NATS_INBOX_PREFIX` (default `_INBOX_` and `name`),
+    /// `TRACKWAY_NATS_CA_FILE`, and one of `TRACKWAY_NATS_USER` with `TRACKWAY_NATS_PASSWORD`, `TRACKWAY_NATS_TOKEN` or
+    /// `TRACKWAY_NATS_CREDENTIALS_FILE`. Empty counts as absent. `name` is the component's.
     ///
     /// # Errors
     /// [`NatsError::Permanent`] naming the variable when one is missing or contradicts another.
     pub fn from_variables(name: &str, get: impl Fn(&str) -> Option<String>) -> Result<Self, NatsError> {
         let get = |variable: &str| get(variable).filter(|value| !value.is_empty());
-        let url = get("NATS_URL").ok_or_else(|| {
-            NatsError::permanent("read NATS settings", "NATS_URL is not set: set it to nats://HOST:PORT of the NATS server")
+        let url = get("TRACKWAY_NATS_URL").ok_or_else(|| {
+            NatsError::permanent(
+                "read NATS settings",
+                "TRACKWAY_NATS_URL is not set: set it to nats://HOST:PORT of the NATS server",
+            )
         })?;
         let config = Self {
             url,
             credentials: credentials(&get)?,
-            inbox_prefix: get("NATS_INBOX_PREFIX").unwrap_or_else(|| format!("_INBOX_{name}")),
-            ca_file: get("NATS_CA_FILE").map(PathBuf::from),
+            inbox_prefix: get("TRACKWAY_NATS_INBOX_PREFIX").unwrap_or_else(|| format!("_INBOX_{name}")),
+            ca_file: get("TRACKWAY_NATS_CA_FILE").map(PathBuf::from),
             name: name.to_owned(),
         };
         config.servers()?;
@@ -94,7 +98,7 @@ impl NatsConfig {
             .map(|part| part.trim().parse::<ServerAddr>().map_err(|error| NatsError::permanent(action, error)))
             .collect::<Result<Vec<_>, _>>()?;
         if servers.iter().any(ServerAddr::has_user_pass) {
-            let reason = "it holds a user or password: put them into NATS_USER and NATS_PASSWORD, the URL appears in logs";
+            let reason = "it holds a user or password, and logs show it: use TRACKWAY_NATS_USER and TRACKWAY_NATS_PASSWORD";
             return Err(NatsError::permanent(action, reason));
         }
         self.inbox_prefix.split('.').try_for_each(|part| token("NATS inbox prefix", part))?;
@@ -104,14 +108,21 @@ impl NatsConfig {
 
 fn credentials(get: &impl Fn(&str) -> Option<String>) -> Result<Credentials, NatsError> {
     let wrong = |reason: &str| Err(NatsError::permanent("read NATS settings", reason));
-    match (get("NATS_USER"), get("NATS_PASSWORD"), get("NATS_TOKEN"), get("NATS_CREDENTIALS_FILE")) {
+    match (
+        get("TRACKWAY_NATS_USER"),
+        get("TRACKWAY_NATS_PASSWORD"),
+        get("TRACKWAY_NATS_TOKEN"),
+        get("TRACKWAY_NATS_CREDENTIALS_FILE"),
+    ) {
         (None, None, None, None) => Ok(Credentials::None),
         (Some(user), Some(password), None, None) => Ok(Credentials::UserPassword { user, password: password.into() }),
         (None, None, Some(token), None) => Ok(Credentials::Token(token.into())),
         (None, None, None, Some(path)) => Ok(Credentials::File(path.into())),
-        (Some(_), None, None, None) => wrong("NATS_USER is set and NATS_PASSWORD is not: set both"),
-        (None, Some(_), None, None) => wrong("NATS_PASSWORD is set and NATS_USER is not: set both"),
-        _ => wrong("set only one of NATS_USER with NATS_PASSWORD, NATS_TOKEN, NATS_CREDENTIALS_FILE"),
+        (Some(_), None, None, None) => wrong("TRACKWAY_NATS_USER is set and TRACKWAY_NATS_PASSWORD is not: set both"),
+        (None, Some(_), None, None) => wrong("TRACKWAY_NATS_PASSWORD is set and TRACKWAY_NATS_USER is not: set both"),
+        _ => wrong(
+            "set only one of TRACKWAY_NATS_USER with TRACKWAY_NATS_PASSWORD, TRACKWAY_NATS_TOKEN, TRACKWAY_NATS_CREDENTIALS_FILE",
+        ),
     }
 }
 
@@ -126,20 +137,25 @@ mod tests {
 
     #[test]
     fn a_password_never_shows() {
-        let config = read(&[("NATS_URL", "nats://a:4222"), ("NATS_USER", "op"), ("NATS_PASSWORD", "hunter2")]).unwrap();
+        let config =
+            read(&[("TRACKWAY_NATS_URL", "nats://a:4222"), ("TRACKWAY_NATS_USER", "op"), ("TRACKWAY_NATS_PASSWORD", "hunter2")])
+                .unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
         assert_eq!(config.inbox_prefix, "_INBOX_operator");
     }
 
     #[test]
     fn contradictions_are_named() {
-        let url = ("NATS_URL", "nats://a:4222");
+        let url = ("TRACKWAY_NATS_URL", "nats://a:4222");
         for (variables, expected) in [
-            (vec![], "NATS_URL is not set"),
-            (vec![("NATS_URL", "nats://u:p@a:4222")], "it holds a user or password"),
-            (vec![url, ("NATS_USER", "op")], "NATS_PASSWORD is not"),
-            (vec![url, ("NATS_USER", "op"), ("NATS_PASSWORD", "x"), ("NATS_TOKEN", "y")], "set only one"),
-            (vec![url, ("NATS_INBOX_PREFIX", "a.>")], "NATS inbox prefix"),
+            (vec![], "TRACKWAY_NATS_URL is not set"),
+            (vec![("TRACKWAY_NATS_URL", "nats://u:p@a:4222")], "it holds a user or password"),
+            (vec![url, ("TRACKWAY_NATS_USER", "op")], "TRACKWAY_NATS_PASSWORD is not"),
+            (
+                vec![url, ("TRACKWAY_NATS_USER", "op"), ("TRACKWAY_NATS_PASSWORD", "x"), ("TRACKWAY_NATS_TOKEN", "y")],
+                "set only one",
+            ),
+            (vec![url, ("TRACKWAY_NATS_INBOX_PREFIX", "a.>")], "NATS inbox prefix"),
         ] {
             let error = read(&variables).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

@@ -12,7 +12,8 @@ use crate::{Nats, NatsError, Publication};
 /// Reads that wait for their answer at the same time.
 const READS_AT_ONCE: usize = 32;
 
-/// Publishes a result and waits until it is stored. `subject` is made by [`crate::result_subject`]. Safe to repeat.
+/// Publishes a result and waits until it is stored. `subject` is made by [`crate::result_subject`]. Safe to repeat; after a
+/// transient error it may still arrive, so repeat it with the same payload.
 ///
 /// # Errors
 /// [`NatsError`]; a subject outside the user's permissions is permanent and named.

@@ -28,7 +28,9 @@ pub(crate) fn open(
     let scheme = url.split_once("://").map(|(scheme, _)| scheme);
     match (scheme, nats) {
         (Some("nats"), Some(nats)) => open_nats(url, nats),
-        (Some("nats"), None) => Err(StoreError::permanent(ACTION, format!("{url} needs a NATS connection: set NATS_URL"))),
+        (Some("nats"), None) => {
+            Err(StoreError::permanent(ACTION, format!("{url} needs a NATS connection: set TRACKWAY_NATS_URL")))
+        }
         (Some("s3"), _) => open_s3(&parse(url)?, variables),
         (Some("file"), _) => open_folder(&parse(url)?),
         (Some("memory"), _) => Ok(objects(InMemory::new(), Path::default())),
