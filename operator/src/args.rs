@@ -28,6 +28,12 @@ pub struct Args {
     /// NATS password.
     #[arg(long, env = "TRACKWAY_NATS_PASSWORD", hide_env_values = true)]
     pub nats_password: Option<SecretString>,
+    /// Where NATS replies arrive; private to the operator.
+    #[arg(long, env = "TRACKWAY_NATS_INBOX_PREFIX", default_value = "_INBOX_operator")]
+    pub nats_inbox_prefix: String,
+    /// Copies of each stream: 1, or 3 in a cluster of as many NATS servers.
+    #[arg(long, env = "TRACKWAY_NATS_REPLICAS", default_value_t = 1)]
+    pub nats_replicas: usize,
     /// Payload store, handed on to workers; the operator itself never opens it.
     #[arg(long, env = "TRACKWAY_STORE_URL")]
     pub store_url: String,
@@ -40,7 +46,7 @@ pub struct Args {
     /// Service account of worker pods; it needs no rights, and its token is not mounted.
     #[arg(long, env = "TRACKWAY_WORKER_SERVICE_ACCOUNT", default_value = "trackway-worker")]
     pub worker_service_account: String,
-    /// Secret in each namespace with the workers' credentials: `nats-user`, `nats-password`, and for an S3 store
+    /// Secret in each namespace with the workers' credentials: `nats-user`, `nats-password`, `nats-inbox-prefix`, and for an S3 store
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`.
     #[arg(long, env = "TRACKWAY_WORKER_SECRET", default_value = "trackway-worker")]
     pub worker_secret: String,
@@ -78,7 +84,7 @@ impl Args {
         Ok(NatsConfig {
             url: self.nats_url.clone(),
             credentials,
-            inbox_prefix: "_INBOX_operator".into(),
+            inbox_prefix: self.nats_inbox_prefix.clone(),
             ca_file: None,
             name: "operator".into(),
         })

@@ -43,6 +43,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         nats = trackway_nats::Nats::connect(&settings, None) => nats.context("the operator reads results from NATS")?,
         () = signal() => return Ok(()),
     };
+    let streams = trackway_nats::StreamSettings { replicas: args.nats_replicas };
+    let made = trackway_nats::with_retry(None, "make the streams", || trackway_nats::ensure_streams(&nats, streams));
+    tokio::select! {
+        made = made => made.context("the operator makes the streams")?,
+        () = signal() => return Ok(()),
+    }
     let lease = leader::Lease::new(client.clone(), &args).await?;
     tracing::info!(lease = args.lease_name, "waits to become leader");
     ready.set_started();

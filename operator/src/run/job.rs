@@ -102,6 +102,7 @@ fn environment(intent: &JobIntent, stage: &ResolvedStage, args: &Args) -> serde_
         json!({"name": "TRACKWAY_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}),
         secret("TRACKWAY_NATS_USER", worker, "nats-user", true),
         secret("TRACKWAY_NATS_PASSWORD", worker, "nats-password", true),
+        secret("TRACKWAY_NATS_INBOX_PREFIX", worker, "nats-inbox-prefix", true),
         secret("AWS_ACCESS_KEY_ID", worker, "AWS_ACCESS_KEY_ID", true),
         secret("AWS_SECRET_ACCESS_KEY", worker, "AWS_SECRET_ACCESS_KEY", true),
     ];
