@@ -225,7 +225,6 @@ pub(crate) fn fail_stage(draft: &mut Draft<'_>, index: usize, class: ErrorClass,
     stage.phase = StagePhase::Failed;
     stage.completed_at = Some(MicroTime(draft.now));
     let name = stage.name.clone();
-    draft.out.why.push(format!("{name} failed: {reason}: {message}"));
     draft.event(EventReason::StageFailed, name.clone(), format!("{name}: {reason}"));
     draft.fail(Some(name.clone()), class, reason, &format!("{name}: {message}"));
 }

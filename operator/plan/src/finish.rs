@@ -1,6 +1,14 @@
 //! The last write of a run. It is written once; after it nothing changes (invariant 5).
 
-use crate::{attempts, conditions::follow_phase, decide, events::EventReason, plan::Draft, timing::millis_between};
+use crate::{
+    attempts,
+    conditions::follow_phase,
+    decide,
+    events::EventReason,
+    observed::RevisionView,
+    plan::Draft,
+    timing::{millis_between, pause_clock},
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use trackway_crds::{
     contracts::ResultMillis,
@@ -27,6 +35,7 @@ pub(crate) fn fail(draft: &mut Draft<'_>) {
 
 /// `spec.cancel` was set.
 pub(crate) fn cancel(draft: &mut Draft<'_>) {
+    draft.out.why.push("spec.cancel ends the run".into());
     let took = close(draft, Phase::Cancelled);
     follow_phase(&mut draft.status, "Cancelled", "spec.cancel was set", draft.now);
     draft.event(EventReason::Cancelled, "run", format!("cancelled after {took}"));
@@ -45,6 +54,9 @@ fn close(draft: &mut Draft<'_>, phase: Phase) -> String {
     }
     draft.status.phase = Some(phase);
     draft.status.completed_at = Some(MicroTime(now));
+    if let RevisionView::Available { revision, .. } = &draft.observed.revision {
+        pause_clock(&mut draft.status, revision.limits.active_deadline_millis, now);
+    }
     draft.status.deadline_at = None;
     draft.delete_active_jobs();
     let from = draft.status.started_at.as_ref().map_or(draft.run.created_at, |at| at.0);

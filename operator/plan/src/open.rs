@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use trackway_crds::{
     contracts::{Assignment, CONTRACT, ErrorClass, ResultError, Revision, RunRef},
+    duration::for_people,
     names,
     status::{AttemptStatus, BatchRunStatus, Phase, StageMillis, StagePhase, StageStatus, Used},
 };
@@ -30,6 +31,9 @@ struct Next {
 /// Opens the next try, if none is open and nothing holds the run.
 pub(crate) fn next_try(draft: &mut Draft<'_>, revision: &Revision) {
     if open_uid(&draft.status).is_some() {
+        if let Some(open) = next(&draft.status, revision) {
+            draft.delete_given_up_jobs(&open.stage, open.attempt, open.try_);
+        }
         draft.keep_active(revision);
         return draft.enter(Phase::Running, "Running", "a stage runs");
     }
@@ -84,6 +88,9 @@ fn next(status: &BatchRunStatus, revision: &Revision) -> Option<Next> {
 
 fn back_off(draft: &mut Draft<'_>, revision: &Revision, until: Timestamp) {
     draft.wake_at.push(until);
+    if draft.out.why.is_empty() {
+        draft.out.why.push(format!("pauses for {} before the next try", for_people(millis_between(draft.now, until))));
+    }
     pause_clock(&mut draft.status, revision.limits.active_deadline_millis, draft.now);
     draft.enter(Phase::Running, "Backoff", "pauses before the next try of a stage");
 }

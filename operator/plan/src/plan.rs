@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use std::time::Duration;
 use trackway_crds::{
     contracts::{Assignment, ErrorClass, Revision, StageResult},
-    status::{BatchRunStatus, Failure, MAX_MESSAGE_BYTES, Phase},
+    names,
+    status::{AttemptStatus, BatchRunStatus, Failure, MAX_MESSAGE_BYTES, Phase, StagePhase},
     text,
 };
 
@@ -157,6 +158,16 @@ fn wait_for_track(draft: &mut Draft<'_>, reason: &str, message: &str) {
     }
 }
 
+/// Whether a Job's pod had its say, so that it ends by itself and its log may be kept.
+fn has_reported(status: &BatchRunStatus, job: &JobView) -> bool {
+    let ended = status.stages.iter().filter(|stage| matches!(stage.phase, StagePhase::Succeeded | StagePhase::Failed));
+    let mut tries = ended.flat_map(|stage| &stage.attempts).filter(|attempt| attempt.job_uid.as_ref() == Some(&job.uid));
+    let said = |attempt: &AttemptStatus| {
+        attempt.verdict.is_some() || attempt.error.as_ref().is_some_and(|error| error.class != ErrorClass::Infrastructure)
+    };
+    job.pods.iter().any(|pod| pod.started) && tries.any(said)
+}
+
 impl Draft<'_> {
     pub(crate) fn is_finished(&self) -> bool {
         self.status.phase.is_some_and(Phase::is_finished)
@@ -174,6 +185,7 @@ impl Draft<'_> {
 
     /// Ends the run as Failed.
     pub(crate) fn fail(&mut self, stage: Option<String>, class: ErrorClass, reason: &str, message: &str) {
+        self.out.why.push(format!("the run failed: {reason}: {message}"));
         let message = text::cut(message, MAX_MESSAGE_BYTES);
         let at = k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime(self.now);
         self.status.failure = Some(Failure { stage, class, reason: reason.to_owned(), message, at });
@@ -204,8 +216,20 @@ impl Draft<'_> {
 
     /// Stops whatever a finished run still has in flight.
     pub(crate) fn delete_active_jobs(&mut self) {
-        let active = self.observed.jobs.iter().filter(|job| job.is_active());
+        let active = self.observed.jobs.iter().filter(|job| job.is_active() && !has_reported(&self.status, job));
         let deletions = active.map(|JobView { name, uid, .. }| After::Delete { name: name.clone(), uid: uid.clone() });
+        let deletions: Vec<_> = deletions.filter(|deletion| !self.out.after.contains(deletion)).collect();
+        self.out.after.extend(deletions);
+    }
+
+    /// Stops what never started of tries before `try_`: a crash may have come between giving a try up and deleting its Job. Numbers
+    /// only grow, so a try that any status has left behind stays behind, however old that status is.
+    pub(crate) fn delete_given_up_jobs(&mut self, stage: &str, attempt: u32, try_: u32) {
+        let named = |job: &JobView, try_| job.name == names::job_name(self.run.name, self.run.uid, stage, attempt, try_);
+        let waits = |job: &JobView| job.is_active() && !job.pods.iter().any(|pod| pod.started);
+        let given_up = |job: &&JobView| waits(job) && (1..try_).any(|earlier| named(job, earlier));
+        let deletions = self.observed.jobs.iter().filter(given_up);
+        let deletions = deletions.map(|JobView { name, uid, .. }| After::Delete { name: name.clone(), uid: uid.clone() });
         let deletions: Vec<_> = deletions.filter(|deletion| !self.out.after.contains(deletion)).collect();
         self.out.after.extend(deletions);
     }

@@ -7,7 +7,7 @@ use super::{
 use jiff::{SignedDuration, Timestamp};
 use std::{fmt::Write, sync::Arc};
 use trackway_crds::contracts::Revision;
-use trackway_plan::{After, ArrivedResult, Observed, Plan, Refusal, RevisionView, check, plan};
+use trackway_plan::{After, ArrivedResult, IgnoredResult, Observed, Plan, Refusal, RevisionView, check, plan};
 
 /// More plans than this in a row without time passing means that the operator spins.
 const SPIN: usize = 12;
@@ -23,6 +23,7 @@ pub struct Story {
     pub told: String,
     wake: Option<Timestamp>,
     last_why: Vec<String>,
+    told_ignored: Vec<IgnoredResult>,
 }
 
 /// What the operator finds when it looks for what the run executes.
@@ -45,6 +46,7 @@ impl Story {
             told: String::new(),
             wake: None,
             last_why: Vec::new(),
+            told_ignored: Vec::new(),
         }
     }
 
@@ -125,12 +127,15 @@ impl Story {
     }
 
     fn tell(&mut self, before: &trackway_crds::BatchRunStatus, planned: &Plan) {
+        let mut planned = planned.clone();
+        planned.ignored.retain(|ignored| !self.told_ignored.contains(ignored));
+        self.told_ignored.extend(planned.ignored.iter().cloned());
         let quiet = planned.create.is_none() && planned.status.is_none() && planned.after.is_empty();
         if quiet && (planned.why.is_empty() || planned.why == self.last_why) && planned.ignored.is_empty() {
             return;
         }
         self.last_why.clone_from(&planned.why);
-        self.told.push_str(&transcript::plan(before, planned, self.now));
+        self.told.push_str(&transcript::plan(before, &planned, self.now));
     }
 }
 
