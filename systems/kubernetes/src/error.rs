@@ -43,6 +43,8 @@ pub enum ApiError {
         action: String,
         /// What happened and what to change.
         reason: String,
+        /// What the API server answered, if it was it who refused.
+        code: Option<u16>,
     },
 }
 
@@ -56,7 +58,7 @@ impl ApiError {
             kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) | kube::Error::Auth(_) => {
                 Self::Transient { action, reason: format!("cannot reach the API server: {}", chain(error)), retry_after: None }
             }
-            _ => Self::Permanent { action, reason: chain(error) },
+            _ => Self::Permanent { action, reason: chain(error), code: None },
         }
     }
 
@@ -67,7 +69,7 @@ impl ApiError {
     }
 
     pub(crate) fn permanent(action: &str, reason: impl ToString) -> Self {
-        Self::Permanent { action: action.to_owned(), reason: reason.to_string() }
+        Self::Permanent { action: action.to_owned(), reason: reason.to_string(), code: None }
     }
 
     fn answered(action: String, status: &Status) -> Self {
@@ -76,17 +78,20 @@ impl ApiError {
             ("", reason) => format!("the API server answered {} {reason}", status.code),
             (message, _) => message.to_owned(),
         };
+        let code = Some(status.code);
         match StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR) {
             StatusCode::NOT_FOUND => Self::NotFound { action, reason },
             StatusCode::CONFLICT => Self::Conflict { action, reason },
             StatusCode::FORBIDDEN if is_for_now(&status.message) => Self::Transient { action, reason, retry_after: None },
-            StatusCode::FORBIDDEN => Self::Permanent { action, reason: format!("{reason}; allow it in the component's Role") },
+            StatusCode::FORBIDDEN => {
+                Self::Permanent { action, reason: format!("{reason}; allow it in the component's Role"), code }
+            }
             code if code.is_server_error() || later(code) => {
                 let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
                 let retry_after = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
                 Self::Transient { action, reason, retry_after }
             }
-            _ => Self::Permanent { action, reason },
+            _ => Self::Permanent { action, reason, code },
         }
     }
 }

@@ -1,0 +1,80 @@
+//! `trackway-collector`: settings, signals, exit code.
+
+use anyhow::Context;
+use clap::Parser;
+use kube::Client;
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+use trackway_collector::{
+    config::Config,
+    service::{Settings, run},
+};
+use trackway_nats::NatsConfig;
+
+/// Makes one BatchRun per sealed batch and matching Track.
+#[derive(Parser, Debug)]
+#[command(version)]
+struct Arguments {
+    /// YAML file that binds tenants to namespaces. Left out: all tenants to the namespace this runs in.
+    #[arg(long, env = "TRACKWAY_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where /healthz, /readyz and /metrics are served.
+    #[arg(long, env = "TRACKWAY_LISTEN", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+    /// Context of the kubeconfig, outside a cluster.
+    #[arg(long, env = "TRACKWAY_CONTEXT")]
+    context: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
+    match start(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "ending");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start(arguments: Arguments) -> anyhow::Result<()> {
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        anyhow::bail!("another TLS provider was installed before ring");
+    }
+    let agent = concat!("trackway-collector/", env!("CARGO_PKG_VERSION"));
+    let client = trackway_kubernetes::client(arguments.context.as_deref(), agent).await?;
+    let config = read_config(arguments.config, &client)?;
+    let nats = NatsConfig::from_variables("collector", |name| std::env::var(format!("TRACKWAY_{name}")).ok())
+        .context("variables begin with TRACKWAY_")?;
+    let listener = TcpListener::bind(arguments.listen).await.with_context(|| format!("cannot listen on {}", arguments.listen))?;
+    let stop = CancellationToken::new();
+    stop_on_signal(stop.clone())?;
+    run(client, Settings { nats, config, listener }, stop).await
+}
+
+fn read_config(path: Option<PathBuf>, client: &Client) -> anyhow::Result<Config> {
+    let Some(path) = path else { return Ok(Config::only(client.default_namespace())) };
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Config::parse(&text).with_context(|| format!("{}", path.display()))
+}
+
+fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to stop: finishing the batch at hand");
+        stop.cancel();
+    });
+    Ok(())
+}
