@@ -1,0 +1,240 @@
+//! The command line.
+
+use crate::screen::Format;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use trackway_crds::track::{Level, Priority};
+
+/// Trackway: AI-written messages from batches of events, one workflow per batch, on Kubernetes.
+///
+/// `lint` and `simulate` need no cluster; everything else uses your kubeconfig, as kubectl does. The same program is called
+/// `trackway` and, as a plugin of kubectl, `kubectl trackway`.
+#[derive(Debug, Parser)]
+#[command(name = "trackway", version, max_term_width = 120, propagate_version = true)]
+#[command(after_help = "Exit codes: 0 all well; 1 the thing looked at failed (a run, a track); 2 wrong usage, or out of reach.")]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Namespace; default: the one of the kubeconfig's context.
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Context of the kubeconfig; default: the current one.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// For whom the output is.
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say what is wrong with Tracks, prompts and schemas, with file and line, before anything is applied.
+    #[command(after_help = "Example:\n  trackway lint -f tracks/churn.yaml -f prompts/")]
+    Lint(LintArgs),
+    /// Show a run as a picture: stages, attempts, scores, and where the time went.
+    #[command(after_help = "Example:\n  kubectl trackway tree admin-b7k2f9q1")]
+    Tree(TreeArgs),
+    /// Print what a stage wrote, was given, or was judged.
+    #[command(after_help = "Example:\n  kubectl trackway output admin-b7k2f9q1 insights --attempt 1 --verdict")]
+    Output(OutputArgs),
+    /// Explain why a run failed, or why a stage was tried again.
+    #[command(after_help = "Example:\n  kubectl trackway why admin-b7k2f9q1 insights")]
+    Why(WhyArgs),
+    /// Follow runs live, one line per change, until they have ended.
+    #[command(after_help = "Example:\n  kubectl trackway watch --batch b7k2f9q1")]
+    Watch(WatchArgs),
+    /// Make a batch of events and hand it to the cluster.
+    #[command(
+        after_help = "Example:\n  kubectl trackway submit --tenant octo-org --priority High --events examples/events --watch"
+    )]
+    Submit(SubmitArgs),
+}
+
+/// Options of `lint`.
+#[derive(Debug, Args)]
+pub struct LintArgs {
+    /// YAML files, prompts and schemas, or folders of them. Prompts are found in a ConfigMap, in a kustomization's
+    /// configMapGenerator, or as plain files under their own names.
+    #[arg(short, long = "file", required = true, value_name = "FILE_OR_DIR", num_args = 1..)]
+    pub files: Vec<PathBuf>,
+    /// Endpoints that are not among the files are faults, also when no ModelEndpoint is.
+    #[arg(long)]
+    pub strict_endpoints: bool,
+}
+
+/// Options of `tree`.
+#[derive(Debug, Args)]
+pub struct TreeArgs {
+    /// Name of the run.
+    pub run: String,
+    /// Every attempt that is on record, each with its scores.
+    #[arg(long)]
+    pub all: bool,
+    /// Phases as words beside the signs.
+    #[arg(long)]
+    pub wide: bool,
+}
+
+/// Options of `output`.
+#[derive(Debug, Args)]
+pub struct OutputArgs {
+    /// Name of the run.
+    pub run: String,
+    /// Name of the stage.
+    pub stage: String,
+    /// Attempt, from 1; default: the accepted one, else the last.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub attempt: Option<u32>,
+    /// What the model was given, instead of what it wrote.
+    #[arg(long, group = "kind")]
+    pub input: bool,
+    /// What the judge said.
+    #[arg(long, group = "kind")]
+    pub verdict: bool,
+    /// Models, tokens and calls of the attempt.
+    #[arg(long, group = "kind")]
+    pub record: bool,
+    /// How the store is reached.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+}
+
+/// Options of `why`.
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// Name of the run.
+    pub run: String,
+    /// Name of a stage; default: the one that failed, else those that were tried again.
+    pub stage: Option<String>,
+}
+
+/// Options of `watch`.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// Names of runs.
+    #[arg(required_unless_present = "batch", conflicts_with = "batch")]
+    pub runs: Vec<String>,
+    /// All runs of this batch instead.
+    #[arg(long, value_name = "ID")]
+    pub batch: Option<String>,
+}
+
+/// Options of `submit`.
+#[derive(Debug, Args)]
+pub struct SubmitArgs {
+    /// Events: JSON lines, a JSON file with one event or a list, or a folder of such files. An event is
+    /// `{id, source, type, time, subject, priority, data}`, of which only `data` is needed; anything else is taken as
+    /// the data of an event, for example a GitHub webhook payload.
+    #[arg(long, required = true, value_name = "FILE_OR_DIR", num_args = 1..)]
+    pub events: Vec<PathBuf>,
+    /// About whom and how urgent.
+    #[command(flatten)]
+    pub batch: BatchArgs,
+    /// How store and NATS are reached.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+    /// Follow the runs of the batch until they have ended.
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// About whom a batch is, and how urgent.
+#[derive(Debug, Args)]
+pub struct BatchArgs {
+    /// Whose events these are.
+    #[arg(long, required = true, value_name = "NAME")]
+    pub tenant: String,
+    /// Tenant or User: all events of the tenant, or those of one user.
+    #[arg(long, value_parser = level, default_value = "Tenant", value_name = "LEVEL")]
+    pub level: Level,
+    /// The user's id; default: the tenant.
+    #[arg(long, required_if_eq("level", "User"), value_name = "ID")]
+    pub subject: Option<String>,
+    /// High, Medium or Low.
+    #[arg(long, value_parser = priority, default_value = "Medium", value_name = "PRIORITY")]
+    pub priority: Priority,
+    /// What Tracks select by, up to 16.
+    #[arg(long = "label", value_parser = label, value_name = "KEY=VALUE")]
+    pub labels: Vec<(String, String)>,
+    /// Id of the batch; default: made from its content and the time.
+    #[arg(long, value_name = "ID")]
+    pub batch_id: Option<String>,
+}
+
+/// How the payload store and NATS are reached. What is left out is read from the ConfigMap and Secret `trackway-client`.
+#[derive(Debug, Default, Args)]
+pub struct ReachArgs {
+    /// Payload store: `nats://`, `s3://BUCKET/PREFIX?endpoint=…` or `file:///PATH`.
+    #[arg(long, env = "TRACKWAY_STORE_URL", value_name = "URL")]
+    pub store_url: Option<String>,
+    /// NATS server, reached directly; without it, through a port-forward.
+    #[arg(long, env = "TRACKWAY_NATS_URL", value_name = "URL")]
+    pub nats_url: Option<String>,
+    /// NATS user.
+    #[arg(long, env = "TRACKWAY_NATS_USER", value_name = "NAME")]
+    pub nats_user: Option<String>,
+    /// Its password; better as an environment variable, because other users of this machine can read a command line.
+    #[arg(long, env = "TRACKWAY_NATS_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
+    pub nats_password: Option<Password>,
+}
+
+/// A password that does not show.
+#[derive(Clone)]
+pub struct Password(String);
+
+impl Password {
+    /// The password itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl From<String> for Password {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for Password {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+fn level(text: &str) -> Result<Level, String> {
+    [Level::Tenant, Level::User]
+        .into_iter()
+        .find(|level| level.as_str().eq_ignore_ascii_case(text))
+        .ok_or_else(|| "use Tenant or User".to_owned())
+}
+
+fn priority(text: &str) -> Result<Priority, String> {
+    [Priority::High, Priority::Medium, Priority::Low]
+        .into_iter()
+        .find(|priority| priority.as_str().eq_ignore_ascii_case(text))
+        .ok_or_else(|| "use High, Medium or Low".to_owned())
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write it as KEY=VALUE".to_owned()),
+    }
+}

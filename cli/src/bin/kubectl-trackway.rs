@@ -1,0 +1,5 @@
+//! `kubectl-trackway`: see `trackway_cli`.
+
+fn main() -> std::process::ExitCode {
+    trackway_cli::main()
+}

@@ -1,0 +1,5 @@
+//! `trackway`: see `trackway_cli`.
+
+fn main() -> std::process::ExitCode {
+    trackway_cli::main()
+}

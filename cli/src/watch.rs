@@ -1,0 +1,207 @@
+//! `watch`: runs live, one line per change.
+
+use crate::{
+    args::{Global, WatchArgs},
+    cluster::Cluster,
+    exit::Outcome,
+    screen::{Format, Screen},
+    table::Table,
+};
+use anyhow::{Context, bail};
+use futures::StreamExt;
+use kube::runtime::{WatchStreamExt, watcher};
+use serde::Serialize;
+use std::{collections::BTreeMap, time::Duration};
+use tokio::time::{Instant, sleep_until};
+use trackway_crds::{BatchRun, Score, labels, names::label_hash, status::Phase};
+
+/// The runs of a batch are created one after the other; this long after the last news no more are expected.
+const QUIET: Duration = Duration::from_secs(2);
+/// How long nothing may show before the reader is told what is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const HEADINGS: [&str; 10] =
+    ["NAME", "TRACK", "TENANT", "PRIORITY", "PHASE", "STAGE", "PROGRESS", "SCORE", "RETRIES", "DURATION"];
+
+pub(crate) async fn run(global: &Global, args: &WatchArgs, screen: &mut Screen) -> anyhow::Result<Outcome> {
+    let cluster = Cluster::connect(global).await?;
+    let wanted = match &args.batch {
+        Some(batch) => Wanted::Batch(batch.clone()),
+        None => Wanted::Runs(args.runs.clone()),
+    };
+    if let Wanted::Runs(names) = &wanted {
+        for name in names {
+            cluster.run(name).await?;
+        }
+    }
+    follow(&cluster, &wanted, screen).await
+}
+
+/// Which runs are followed.
+pub(crate) enum Wanted {
+    /// These.
+    Runs(Vec<String>),
+    /// All of a batch.
+    Batch(String),
+}
+
+impl Wanted {
+    fn selector(&self) -> watcher::Config {
+        match self {
+            Self::Batch(id) => watcher::Config::default().labels(&format!("{}={}", labels::BATCH, label_hash(id))),
+            Self::Runs(names) => match names.as_slice() {
+                [one] => watcher::Config::default().fields(&format!("metadata.name={one}")),
+                _ => watcher::Config::default(),
+            },
+        }
+    }
+
+    fn takes(&self, run: &BatchRun) -> bool {
+        match self {
+            Self::Batch(id) => run.spec.batch.id == *id,
+            Self::Runs(names) => run.metadata.name.as_ref().is_some_and(|name| names.contains(name)),
+        }
+    }
+
+    fn describe(&self, namespace: &str) -> String {
+        match self {
+            Self::Batch(id) => format!("runs of batch {id} in namespace {namespace}"),
+            Self::Runs(names) => format!("runs {} in namespace {namespace}", names.join(", ")),
+        }
+    }
+}
+
+/// Follows until every wanted run has ended.
+pub(crate) async fn follow(cluster: &Cluster, wanted: &Wanted, screen: &mut Screen) -> anyhow::Result<Outcome> {
+    let events = watcher(cluster.runs(), wanted.selector()).default_backoff().applied_objects();
+    let mut events = std::pin::pin!(events);
+    let mut view = View::new();
+    let mut news = Instant::now();
+    let mut told = false;
+    loop {
+        let deadline = if view.rows.is_empty() { news + PATIENCE } else { news + QUIET };
+        let idle = !told && view.rows.is_empty() || view.all_ended(wanted);
+        tokio::select! {
+            event = events.next() => {
+                let Some(event) = event else { bail!("the API server ended the watch: run the command again") };
+                let run = match event {
+                    Ok(run) => run,
+                    Err(error) if is_forbidden(&error) => return Err(error).context("cannot watch BatchRuns"),
+                    Err(error) => { screen.note(&format!("trying again: {error}")); continue }
+                };
+                if wanted.takes(&run) && view.update(&run, screen)? {
+                    news = Instant::now();
+                }
+                if matches!(wanted, Wanted::Runs(_)) && view.all_ended(wanted) {
+                    break;
+                }
+            }
+            () = sleep_until(deadline), if idle => {
+                if !view.rows.is_empty() { break }
+                screen.note(&format!("waiting for {}; is a Track's selector for it, and the collector running?", wanted.describe(&cluster.namespace)));
+                told = true;
+            }
+        }
+    }
+    Ok(Outcome::good_if(!view.rows.values().any(|row| row.phase == "Failed")))
+}
+
+fn is_forbidden(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else { return false };
+    matches!(error, kube::Error::Api(status) if status.code == 403 || status.code == 404)
+}
+
+/// What is known of the runs so far.
+struct View {
+    rows: BTreeMap<String, Row>,
+    table: Table,
+    headed: bool,
+}
+
+/// The columns of `kubectl get batchruns`, but for AGE, which changes by itself.
+#[derive(Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    name: String,
+    track: String,
+    tenant: String,
+    priority: &'static str,
+    phase: String,
+    stage: String,
+    progress: String,
+    score: Option<Score>,
+    retries: u32,
+    duration: Option<String>,
+}
+
+impl View {
+    fn new() -> Self {
+        Self { rows: BTreeMap::new(), table: Table::new(&HEADINGS), headed: false }
+    }
+
+    fn all_ended(&self, wanted: &Wanted) -> bool {
+        let expected = match wanted {
+            Wanted::Runs(names) => names.len(),
+            Wanted::Batch(_) => 1,
+        };
+        self.rows.len() >= expected && self.rows.values().all(Row::ended)
+    }
+
+    /// Shows the run if a column changed, and tells whether it did.
+    fn update(&mut self, run: &BatchRun, screen: &mut Screen) -> anyhow::Result<bool> {
+        let row = Row::of(run);
+        if self.rows.get(&row.name) == Some(&row) {
+            return Ok(false);
+        }
+        if screen.format == Format::People {
+            let mut text = String::new();
+            if !std::mem::replace(&mut self.headed, true) {
+                text = self.table.row(&HEADINGS.map(str::to_owned));
+            }
+            text.push_str(&self.table.row(&row.cells()));
+            screen.say(&text)?;
+        } else {
+            screen.line(&row)?;
+        }
+        self.rows.insert(row.name.clone(), row);
+        Ok(true)
+    }
+}
+
+impl Row {
+    fn of(run: &BatchRun) -> Self {
+        let status = run.status.clone().unwrap_or_default();
+        let summary = status.summary.clone().unwrap_or_default();
+        Self {
+            name: run.metadata.name.clone().unwrap_or_default(),
+            track: run.spec.track_ref.name.clone(),
+            tenant: run.spec.batch.tenant.clone(),
+            priority: run.spec.batch.priority.as_str(),
+            phase: status.phase.map(|phase| phase.as_str().to_owned()).unwrap_or_default(),
+            stage: summary.stage,
+            progress: summary.progress,
+            score: summary.score,
+            retries: summary.retries,
+            duration: summary.duration,
+        }
+    }
+
+    fn cells(&self) -> [String; 10] {
+        [
+            self.name.clone(),
+            self.track.clone(),
+            self.tenant.clone(),
+            self.priority.to_owned(),
+            self.phase.clone(),
+            self.stage.clone(),
+            self.progress.clone(),
+            self.score.map(|score| score.to_string()).unwrap_or_default(),
+            self.retries.to_string(),
+            self.duration.clone().unwrap_or_default(),
+        ]
+    }
+
+    fn ended(&self) -> bool {
+        [Phase::Succeeded, Phase::Failed, Phase::Cancelled].iter().any(|phase| phase.as_str() == self.phase)
+    }
+}
