@@ -19,6 +19,8 @@ use settings::{Arguments, Settings};
 
 /// As a shell reports a process that SIGTERM ended.
 const ENDED_BY_SIGTERM: u8 = 143;
+/// Time to report that the revision has no such stage.
+const WITHOUT_STAGE_MILLIS: u64 = 60_000;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -74,7 +76,7 @@ async fn attempt(settings: &Settings, nats: &publish::Connection, started: Insta
         Ok(read) => read,
         Err(error) => return failed(ErrorClass::Permanent, "RevisionInvalid", &error),
     };
-    let timeout = revision.stage(&assignment.stage).map_or(0, |stage| stage.timeout_millis);
+    let timeout = revision.stage(&assignment.stage).map_or(WITHOUT_STAGE_MILLIS, |stage| stage.timeout_millis);
     let deadline = attempt_deadline(started, timeout);
     let store = match open_store(settings, nats, deadline).await {
         Ok(store) => store,

@@ -67,7 +67,7 @@ impl Settings {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let nats = match variable("TRACKWAY_NATS_URL") {
             None => None,
-            Some(_) => Some(NatsConfig::from_variables("worker", |name| variable(&format!("TRACKWAY_{name}")))?),
+            Some(_) => Some(NatsConfig::from_variables("worker", variable)?),
         };
         let key = |used_for, name: &str| variable(name).map(|key| (used_for, SecretString::from(key)));
         Ok(Self {

@@ -1,5 +1,7 @@
 //! The attempt's documents in the payload store: write-once names, adopted by whoever comes second.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
@@ -7,6 +9,9 @@ use trackway_crds::contracts::{Assignment, NameKind, Reference, StoredName};
 use trackway_store::{Name, NameCreation, PayloadStore, Scope, StoreError, with_retry};
 
 use crate::failure::{Failure, Step};
+
+/// How long a payload that must be there is waited for.
+const REPLICA_LAG: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(750)];
 
 /// The store as one attempt uses it. Transient errors are tried again until the attempt's deadline.
 pub(crate) struct Stored<'a> {
@@ -26,11 +31,25 @@ impl<'a> Stored<'a> {
     }
 
     pub(crate) async fn batch(&self, reference: &Reference) -> Step<Bytes> {
-        self.retried("read the batch document", || self.store.get_batch(self.namespace, reference)).await
+        self.seen("read the batch document", || self.store.get_batch(self.namespace, reference)).await
     }
 
     pub(crate) async fn get(&self, reference: &Reference) -> Step<Bytes> {
-        self.retried("read a payload", || self.store.get_blob(&self.scope, reference)).await
+        self.seen("read a payload", || self.store.get_blob(&self.scope, reference)).await
+    }
+
+    /// Reads what somebody has referred to, so it was written; a replica of the store may be a moment behind.
+    async fn seen<T, Fut>(&self, what: &str, mut operation: impl FnMut() -> Fut) -> Step<T>
+    where
+        Fut: Future<Output = Result<T, StoreError>>,
+    {
+        for wait in REPLICA_LAG {
+            match self.retried(what, &mut operation).await {
+                Err(failure) if failure.reason == "PayloadNotFound" => tokio::time::sleep(wait).await,
+                outcome => return outcome,
+            }
+        }
+        self.retried(what, operation).await
     }
 
     /// Reads a document of ours; another shape is damage.
