@@ -1,6 +1,6 @@
 //! The Job of one try. Pure: the same try gives the same Job.
 
-use super::view::WORKER;
+use super::view::{REVISION_VOLUME, WORKER};
 use crate::args::Args;
 use k8s_openapi::api::batch::v1::Job;
 use serde_json::{Value, json};
@@ -79,12 +79,12 @@ fn pod(intent: &JobIntent, stage: &ResolvedStage, timeout: u64, args: &Args) -> 
             },
             "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "512Mi"}},
             "volumeMounts": [
-                {"name": "revision", "mountPath": REVISION_DIR, "readOnly": true},
+                {"name": REVISION_VOLUME, "mountPath": REVISION_DIR, "readOnly": true},
                 {"name": "ca", "mountPath": CA_DIR, "readOnly": true},
             ],
         }],
         "volumes": [
-            {"name": "revision", "configMap": {"name": intent.assignment.revision}},
+            {"name": REVISION_VOLUME, "configMap": {"name": intent.assignment.revision}},
             {"name": "ca", "projected": {"sources": authorities(stage)}},
         ],
     }))

@@ -9,6 +9,8 @@ use trackway_plan::{Finished, JobView, PodView, Waiting};
 
 /// The container whose termination message is the result.
 pub(crate) const WORKER: &str = "worker";
+/// The volume that holds the revision.
+pub(crate) const REVISION_VOLUME: &str = "revision";
 /// Label the Job controller puts on its pods: the Job's uid.
 pub(crate) const CONTROLLER_UID: &str = "batch.kubernetes.io/controller-uid";
 
@@ -18,11 +20,19 @@ pub(crate) fn job(job: &Job, run_uid: &str, pods: Vec<PodView>) -> JobView {
         name: job.name_any(),
         uid: job.uid().unwrap_or_default(),
         owned: job.owner_references().iter().any(|owner| owner.uid == run_uid),
+        revision: revision(job),
         suspended: job.spec.as_ref().and_then(|spec| spec.suspend).unwrap_or(false),
         deleting: job.metadata.deletion_timestamp.is_some(),
         ended: ended(job),
         pods,
     }
+}
+
+/// The ConfigMap its pod mounts as the revision.
+fn revision(job: &Job) -> Option<String> {
+    let volumes = job.spec.as_ref()?.template.spec.as_ref()?.volumes.as_ref()?;
+    let volume = volumes.iter().find(|volume| volume.name == REVISION_VOLUME)?;
+    Some(volume.config_map.as_ref()?.name.clone())
 }
 
 fn ended(job: &Job) -> Option<Finished> {

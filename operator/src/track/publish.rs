@@ -28,7 +28,7 @@ pub(crate) async fn publish(
         "data": data,
     }));
     let action = format!("create revision {name}");
-    let map: ConfigMap = built.map_err(|error| ApiError::Permanent { action: action.clone(), reason: error.to_string() })?;
+    let map: ConfigMap = built.map_err(|error| ApiError::Permanent { action: action.clone(), reason: error.to_string(), code: None })?;
     create(api, &map).await?;
     let found = within(&format!("read revision {name}"), api.get(name)).await?;
     same(name, &found, &data)
@@ -39,5 +39,5 @@ fn same(name: &str, found: &ConfigMap, data: &BTreeMap<String, String>) -> Resul
         return Ok(());
     }
     let reason = "a ConfigMap of that name exists with other content; delete it".to_owned();
-    Err(Error::Api(ApiError::Permanent { action: format!("publish revision {name}"), reason }))
+    Err(Error::Api(ApiError::Permanent { action: format!("publish revision {name}"), reason, code: None }))
 }
