@@ -72,6 +72,8 @@ pub struct JobView {
     pub uid: String,
     /// Whether the run, by uid, is its owner.
     pub owned: bool,
+    /// Name of the revision its pod mounts.
+    pub revision: Option<String>,
     /// `spec.suspend`.
     pub suspended: bool,
     /// Being deleted.
@@ -142,9 +144,10 @@ impl Observed {
 }
 
 impl JobView {
-    /// Never ran and is ours: its uid may be recorded.
-    pub(crate) fn can_be_adopted(&self) -> bool {
-        self.owned && self.suspended && !self.deleting && self.ended.is_none()
+    /// Never ran, is ours and would execute `revision`: its uid may be recorded. Another revision is in a Job that somebody made
+    /// before the run was seen to have pinned this one.
+    pub(crate) fn can_be_adopted(&self, revision: Option<&str>) -> bool {
+        self.owned && self.suspended && !self.deleting && self.ended.is_none() && self.revision.as_deref() == revision
     }
 
     /// Has pods that run or may come to run.

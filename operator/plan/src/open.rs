@@ -52,11 +52,11 @@ pub(crate) fn next_try(draft: &mut Draft<'_>, revision: &Revision) {
     loop {
         let name = names::job_name(draft.run.name, draft.run.uid, &next.stage, next.attempt, next.try_);
         match draft.observed.jobs.iter().find(|job| job.name == name) {
-            Some(job) if job.can_be_adopted() => {
+            Some(job) if job.can_be_adopted(draft.status.revision.as_deref()) => {
                 let uid = job.uid.clone();
                 return record(draft, revision, &next, name, uid);
             }
-            // Someone else's, or one that ran although nothing recorded it: its name is spent.
+            // Someone else's, of another revision, or one that ran although nothing recorded it: its name is spent.
             Some(_) => next.try_ += 1,
             None => return create(draft, revision, &next, name),
         }

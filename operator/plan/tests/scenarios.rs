@@ -1,6 +1,8 @@
 //! Stories of runs: `scenarios/NAME.txt` says what happens, `NAME.expected.txt` what the operator does about it. The language is in
 //! `common/commands.rs`. With `UPDATE_EXPECTED=1` the expected texts are rewritten, and the test fails once so that they get read.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers fail the test the same way it does")]
+
 mod common;
 
 use std::{fs, path::Path};

@@ -84,7 +84,7 @@ impl Cluster {
         if self.jobs_now().iter().any(|job| job.name == intent.name) {
             return Created::Exists;
         }
-        let uid = self.add_job(&intent.name, |_| ());
+        let uid = self.add_job(&intent.name, |job| job.revision = Some(intent.assignment.revision.clone()));
         self.assignments.insert(uid.clone(), intent.assignment.clone());
         Created::Made(uid)
     }
@@ -97,6 +97,7 @@ impl Cluster {
             name: name.to_owned(),
             uid: uid.clone(),
             owned: true,
+            revision: Some(track::REVISION.into()),
             suspended: true,
             deleting: false,
             ended: None,

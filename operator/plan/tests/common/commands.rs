@@ -8,7 +8,7 @@
 //! score N [DIMENSION=N generate= judge= gaps= job= pod= feedback= by=message]     done [the same]
 //! error CLASS REASON "MESSAGE" [retryAfter= job= by=message]
 //! suspend | resume | cancel | stream away | stream back | wait
-//! jobs refused "MESSAGE" | jobs taken | name taken STAGE ATTEMPT TRY by foreign|spent
+//! jobs refused "MESSAGE" | jobs taken | name taken STAGE ATTEMPT TRY by foreign|spent|other-revision
 //! ```
 
 use super::{
@@ -171,6 +171,7 @@ fn take_name(story: &mut Story, of: [&str; 3], whom: &str) {
     let name = names::job_name(track::RUN, track::RUN_UID, of[0], of[1].parse().unwrap(), of[2].parse().unwrap());
     story.cluster().add_job(&name, |job| match whom {
         "foreign" => job.owned = false,
+        "other-revision" => job.revision = Some("admin-0ld".into()),
         _ => job.ended = Some(Finished { ok: true, reason: "Complete".into(), message: String::new() }),
     });
 }
