@@ -33,6 +33,14 @@ impl Minio {
     /// # Errors
     /// When the program is missing or does not start; the text holds its log.
     pub async fn start() -> Result<Self> {
+        Self::start_on("127.0.0.1").await
+    }
+
+    /// As [`Minio::start`], listening on `address`, so that pods of a local cluster reach it too.
+    ///
+    /// # Errors
+    /// As [`Minio::start`].
+    pub async fn start_on(address: &str) -> Result<Self> {
         let program = tool("minio")?;
         let folder = tempfile::tempdir()?;
         let data = folder.path().join("data");
@@ -42,7 +50,7 @@ impl Minio {
         let output = File::create(&log)?;
         let port = free_port()?;
         let mut child = Command::new(&program)
-            .args(["server", "--quiet", "--address", &format!("127.0.0.1:{port}")])
+            .args(["server", "--quiet", "--address", &format!("{address}:{port}")])
             .args(["--console-address", &format!("127.0.0.1:{}", free_port()?)])
             .arg(&data)
             .env("MINIO_ROOT_USER", MINIO_USER)
