@@ -27,7 +27,14 @@ async fn main() -> ExitCode {
     let started = Instant::now();
     // Fails only when one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(said) => {
+            // Standard output and error of a pod are its log; there is nobody else to tell.
+            let _ = said.print();
+            return if said.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
     tracing_subscriber::fmt().json().with_env_filter(&arguments.log).with_writer(std::io::stderr).init();
     let asked_to_end = async {
         match signal(SignalKind::terminate()) {

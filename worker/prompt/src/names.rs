@@ -28,7 +28,7 @@ impl Scope {
 
     /// Enters a branch in which `facts` hold.
     pub(crate) fn enter_branch(&mut self, facts: Facts) {
-        self.layers.push(Layer { names: facts.names, branch: true, defined: facts.defined, ..Layer::default() });
+        self.layers.push(Layer { names: facts.names, branch: true, defined: facts.defined });
     }
 
     pub(crate) fn leave(&mut self) {

@@ -1,4 +1,5 @@
 //! Prompts as their authors write them: what is a fault, what is not, and what a model gets.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail the test the same way it does")]
 
 use std::collections::BTreeMap;
 
