@@ -51,8 +51,7 @@ async fn start(arguments: Arguments) -> anyhow::Result<()> {
     let agent = concat!("trackway-collector/", env!("CARGO_PKG_VERSION"));
     let client = trackway_kubernetes::client(arguments.context.as_deref(), agent).await?;
     let config = read_config(arguments.config, &client)?;
-    let nats = NatsConfig::from_variables("collector", |name| std::env::var(format!("TRACKWAY_{name}")).ok())
-        .context("variables begin with TRACKWAY_")?;
+    let nats = NatsConfig::from_env("collector")?;
     let listener = TcpListener::bind(arguments.listen).await.with_context(|| format!("cannot listen on {}", arguments.listen))?;
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone())?;
