@@ -41,6 +41,11 @@ pub enum Command {
     /// Say what is wrong with Tracks, prompts and schemas, with file and line, before anything is applied.
     #[command(after_help = "Example:\n  trackway lint -f tracks/churn.yaml -f prompts/")]
     Lint(LintArgs),
+    /// Run a Track on this machine, without a cluster: the same engine, your model server, a picture at the end.
+    #[command(
+        after_help = "Example:\n  trackway simulate -f tracks/churn.yaml -f prompts/ --batch events.jsonl --llm-url http://localhost:8000/v1"
+    )]
+    Simulate(SimulateArgs),
     /// Show a run as a picture: stages, attempts, scores, and where the time went.
     #[command(after_help = "Example:\n  kubectl trackway tree admin-b7k2f9q1")]
     Tree(TreeArgs),
@@ -137,6 +142,9 @@ pub struct SubmitArgs {
     /// the data of an event, for example a GitHub webhook payload.
     #[arg(long, required = true, value_name = "FILE_OR_DIR", num_args = 1..)]
     pub events: Vec<PathBuf>,
+    /// Whose events these are.
+    #[arg(long, value_name = "NAME")]
+    pub tenant: String,
     /// About whom and how urgent.
     #[command(flatten)]
     pub batch: BatchArgs,
@@ -148,12 +156,47 @@ pub struct SubmitArgs {
     pub watch: bool,
 }
 
+/// Options of `simulate`.
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// YAML files, prompts and schemas, or folders of them, as for `lint`.
+    #[arg(short, long = "file", required = true, value_name = "FILE_OR_DIR", num_args = 1..)]
+    pub files: Vec<PathBuf>,
+    /// A batch document, or events as `submit` takes them.
+    #[arg(long, required = true, value_name = "FILE_OR_DIR", num_args = 1..)]
+    pub batch: Vec<PathBuf>,
+    /// Only this Track; default: every one among the files that would take the batch.
+    #[arg(long, value_name = "NAME")]
+    pub track: Option<String>,
+    /// Server that speaks the OpenAI API, in place of every endpoint; default: those of the ModelEndpoints among the files.
+    #[arg(long, env = "TRACKWAY_LLM_URL", value_name = "URL")]
+    pub llm_url: Option<String>,
+    /// Model to use in place of every role's.
+    #[arg(long, env = "TRACKWAY_LLM_MODEL", value_name = "NAME")]
+    pub llm_model: Option<String>,
+    /// API key of the server; better as an environment variable, because other users of this machine can read a command line.
+    #[arg(long, env = "TRACKWAY_LLM_KEY", hide_env_values = true, value_name = "KEY")]
+    pub llm_key: Option<Password>,
+    /// Keep inputs, outputs, verdicts and records in this folder.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+    /// Whose events these are.
+    #[arg(long, default_value = "simulated", value_name = "NAME")]
+    pub tenant: String,
+    /// About whom and how urgent, when --batch names events.
+    #[command(flatten)]
+    pub order: BatchArgs,
+    /// Every attempt that is on record, each with its scores.
+    #[arg(long)]
+    pub all: bool,
+    /// Phases as words beside the signs.
+    #[arg(long)]
+    pub wide: bool,
+}
+
 /// About whom a batch is, and how urgent.
 #[derive(Debug, Args)]
 pub struct BatchArgs {
-    /// Whose events these are.
-    #[arg(long, required = true, value_name = "NAME")]
-    pub tenant: String,
     /// Tenant or User: all events of the tenant, or those of one user.
     #[arg(long, value_parser = level, default_value = "Tenant", value_name = "LEVEL")]
     pub level: Level,

@@ -10,8 +10,9 @@ pub mod lint;
 mod output;
 mod reach;
 pub mod screen;
+pub mod simulate;
 pub mod sources;
-mod submit;
+pub mod submit;
 mod table;
 pub mod tree;
 mod watch;
@@ -50,6 +51,7 @@ async fn run(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Outcome> {
     let global = &cli.global;
     match &cli.command {
         Command::Lint(args) => lint::run(args, screen),
+        Command::Simulate(args) => simulate::run(args, screen).await,
         Command::Tree(args) => tree::run(global, args, screen).await,
         Command::Output(args) => output::run(global, args, screen).await,
         Command::Why(args) => why::run(global, args, screen).await,

@@ -92,7 +92,8 @@ fn explain_stage(stage: &StagePicture, retry: Option<&ResolvedRetry>, style: Sty
 }
 
 fn explain_attempt(attempt: &AttemptPicture, stage: &StagePicture) -> String {
-    let score = attempt.score.map_or_else(|| "no verdict".to_owned(), |score| format!("scored {score}"));
+    let unscored = if attempt.verdict.is_some() { "accepted unjudged" } else { "no verdict" };
+    let score = attempt.score.map_or_else(|| unscored.to_owned(), |score| format!("scored {score}"));
     let mut text = format!("attempt {:<2}{score}", attempt.attempt);
     let lowest = attempt.dimensions.iter().min_by_key(|(_, score)| **score);
     if let Some((name, score)) = lowest {

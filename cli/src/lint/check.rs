@@ -4,7 +4,10 @@ use super::report::{Finding, Report, Severity};
 use crate::sources::{Config, Sources, is_kustomization, yaml::Document};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 use trackway_crds::{GROUP, ModelEndpointSpec, TrackSpec};
 use trackway_resolve::{Fault, Reason, check_manifest, resolve};
 
@@ -33,7 +36,7 @@ pub fn check(sources: &Sources, strict_endpoints: bool) -> Report {
 
 /// The ModelEndpoints among the files that can be read, by name.
 #[must_use]
-pub fn endpoints(sources: &Sources) -> BTreeMap<String, ModelEndpointSpec> {
+pub(crate) fn endpoints(sources: &Sources) -> BTreeMap<String, ModelEndpointSpec> {
     let named = |document: &Document| Some((document.text("/metadata/name")?.to_owned(), spec(document).ok()?));
     sources.of_kind("ModelEndpoint").filter_map(|(_, document)| named(document)).collect()
 }
@@ -42,7 +45,7 @@ pub fn endpoints(sources: &Sources) -> BTreeMap<String, ModelEndpointSpec> {
 ///
 /// # Errors
 /// What does not fit the type.
-pub fn spec<T: DeserializeOwned>(document: &Document) -> Result<T, serde_json::Error> {
+pub(crate) fn spec<T: DeserializeOwned>(document: &Document) -> Result<T, serde_json::Error> {
     serde_json::from_value(document.value.get("spec").cloned().unwrap_or(Value::Null))
 }
 
@@ -73,22 +76,13 @@ fn check_track(
     report: &mut Report,
 ) {
     report.tracks += 1;
-    let spec: TrackSpec = match spec(document) {
-        Ok(spec) => spec,
-        Err(error) => {
-            // The manifest's faults say the same with a better place.
-            if !report.findings.iter().any(|finding| finding.file == file && finding.severity == Severity::Fault) {
-                report.add(
-                    file,
-                    document.line_of("spec"),
-                    Severity::Fault,
-                    Some("spec".to_owned()),
-                    "SpecInvalid",
-                    error.to_string(),
-                );
-            }
-            return;
+    let known = report.paths_in(file, document);
+    let Some(spec) = readable_spec(document, &known) else {
+        if known.is_empty() {
+            let message = spec::<TrackSpec>(document).err().map(|error| error.to_string()).unwrap_or_default();
+            report.add(file, document.line_of("spec"), Severity::Fault, Some("spec".to_owned()), "SpecInvalid", message);
         }
+        return;
     };
     let config = sources.config(&spec.prompts_from.config_map_ref.name);
     report.prompts += config.entries.len();
@@ -103,7 +97,7 @@ fn check_track(
                 "not checked, no ModelEndpoint among the files: add -f with yours, or say --strict-endpoints".to_owned();
             let (line, path) = (document.line_of(&fault.path), Some(fault.path));
             report.add(file, line, Severity::Warning, path, fault.reason.as_str(), message);
-        } else {
+        } else if !known.contains(&fault.path) {
             report.track_fault(file, document, &config, fault);
         }
     }
@@ -121,13 +115,53 @@ impl Report {
         }
     }
 
-    /// A fault of a prompt or schema is said at its place there, any other in the Track; none twice.
+    /// A fault of a prompt or schema is said at its place there, any other in the Track.
     fn track_fault(&mut self, file: &Path, document: &Document, config: &Config, fault: Fault) {
         if let Some(entry) = fault.file.as_ref().and_then(|key| config.entries.get(key)) {
             let line = entry.before.line + fault.line.unwrap_or(1);
             self.add(&entry.before.file, line, Severity::Fault, None, fault.reason.as_str(), fault.message);
-        } else if !self.findings.iter().any(|known| known.file == file && known.path.as_ref() == Some(&fault.path)) {
+        } else {
             self.extend(file, document, vec![fault]);
         }
+    }
+
+    /// Fields of the document that are known to be wrong.
+    fn paths_in(&self, file: &Path, document: &Document) -> BTreeSet<String> {
+        let here = self.findings.iter().filter(|finding| finding.file == file && finding.line >= document.first_line);
+        here.filter_map(|finding| finding.path.clone()).collect()
+    }
+}
+
+/// The spec without the fields that are known to be wrong, so that one of them does not hide everything else.
+fn readable_spec(document: &Document, wrong: &BTreeSet<String>) -> Option<TrackSpec> {
+    if let Ok(spec) = spec(document) {
+        return Some(spec);
+    }
+    // One of them is mostly enough; what is merely out of bounds stays and is looked at.
+    let alone = wrong.iter().find_map(|path| spec_without(document, [path]));
+    // From the back, so that places in lists stay what they are.
+    alone.or_else(|| spec_without(document, wrong.iter().rev()))
+}
+
+fn spec_without<'a>(document: &Document, paths: impl IntoIterator<Item = &'a String>) -> Option<TrackSpec> {
+    let mut value = document.value.clone();
+    paths.into_iter().for_each(|path| remove(&mut value, path));
+    serde_json::from_value(value.get_mut("spec")?.take()).ok()
+}
+
+fn remove(value: &mut Value, path: &str) {
+    let pointer = path.replace(['.', '['], "/").replace(']', "");
+    let Some((parent, last)) = pointer.rsplit_once('/') else { return };
+    let parent = if parent.is_empty() { String::new() } else { format!("/{parent}") };
+    match value.pointer_mut(&parent) {
+        Some(Value::Object(fields)) => {
+            fields.remove(last);
+        }
+        Some(Value::Array(items)) => {
+            if let Some(index) = last.parse::<usize>().ok().filter(|index| *index < items.len()) {
+                items.remove(index);
+            }
+        }
+        _ => {}
     }
 }

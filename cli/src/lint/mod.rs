@@ -3,6 +3,10 @@
 mod check;
 mod report;
 
+pub use report::{Finding, Report, Severity};
+
+pub(crate) use check::{check, endpoints, spec};
+
 use crate::{
     args::LintArgs,
     exit::Outcome,
@@ -17,7 +21,7 @@ use anyhow::bail;
 /// A path that cannot be read, or paths without anything to check.
 pub fn run(args: &LintArgs, screen: &mut Screen) -> anyhow::Result<Outcome> {
     let sources = Sources::read(&args.files)?;
-    let report = check::check(&sources, args.strict_endpoints);
+    let report = check(&sources, args.strict_endpoints);
     if report.is_empty_handed() && report.findings.is_empty() {
         bail!("nothing to check: no Track, ModelEndpoint or ConfigMap in what -f names");
     }

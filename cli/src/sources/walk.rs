@@ -18,7 +18,8 @@ pub(super) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     }
     let mut seen = std::collections::BTreeSet::new();
     found.retain(|path| seen.insert(path.clone()));
-    Ok(found)
+    // As one would write them, also when the folder was given as `.`.
+    Ok(found.into_iter().map(|path| path.strip_prefix(".").map(Path::to_owned).unwrap_or(path)).collect())
 }
 
 fn folder(path: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {

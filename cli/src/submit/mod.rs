@@ -4,7 +4,7 @@ mod batch;
 mod events;
 mod read;
 
-pub use batch::{BatchOrder, make_batch};
+pub use batch::{Batch, BatchOrder, make_batch};
 
 pub use read::read_events;
 
@@ -34,7 +34,7 @@ struct Submitted<'a> {
 }
 
 pub(crate) async fn run(global: &Global, args: &SubmitArgs, screen: &mut Screen) -> anyhow::Result<Outcome> {
-    let batch = make_batch(read_events(&args.events)?, order(&args.batch), Timestamp::now())?;
+    let batch = make_batch(read_events(&args.events)?, order(&args.tenant, &args.batch), Timestamp::now())?;
     let cluster = Cluster::connect(global).await?;
     let (reach, nats) = Reach::store_and_nats(&cluster, &args.reach, screen).await?;
 
@@ -63,11 +63,11 @@ pub(crate) async fn run(global: &Global, args: &SubmitArgs, screen: &mut Screen)
 }
 
 /// What the command line says about a batch.
-pub(crate) fn order(args: &BatchArgs) -> BatchOrder {
+pub(crate) fn order(tenant: &str, args: &BatchArgs) -> BatchOrder {
     BatchOrder {
-        tenant: args.tenant.clone(),
+        tenant: tenant.to_owned(),
         level: args.level,
-        subject: args.subject.clone().unwrap_or_else(|| args.tenant.clone()),
+        subject: args.subject.clone().unwrap_or_else(|| tenant.to_owned()),
         priority: args.priority,
         labels: args.labels.iter().cloned().collect::<BTreeMap<_, _>>(),
         id: args.batch_id.clone(),

@@ -34,7 +34,7 @@ pub(crate) async fn run(global: &Global, args: &TreeArgs, screen: &mut Screen) -
     let input = TreeInput { run: &run, revision: revision.as_ref(), waiting: waiting.as_deref(), now: Timestamp::now() };
     match screen.format {
         Format::People => {
-            let style = TreeStyle { style: screen.style, all: args.all, wide: args.wide };
+            let style = TreeStyle { style: screen.style, all: args.all, wide: args.wide, offline: false };
             screen.say(&render_tree(&input, style))?;
         }
         format => screen.data(format, &Picture::of(&input))?,

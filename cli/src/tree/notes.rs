@@ -29,7 +29,7 @@ pub(super) fn stage(stage: &StageStatus, resolved: Option<&ResolvedStage>, input
     match stage.phase {
         StagePhase::Succeeded => succeeded(stage, resolved),
         StagePhase::Running => running(stage, resolved, input),
-        StagePhase::Failed => failed(stage, input),
+        StagePhase::Failed => failed(stage, resolved, input),
         StagePhase::Stopped => "stopped with the run".to_owned(),
     }
 }
@@ -72,13 +72,18 @@ fn running(stage: &StageStatus, resolved: Option<&ResolvedStage>, input: &TreeIn
     parts.join(", ")
 }
 
-fn failed(stage: &StageStatus, input: &TreeInput<'_>) -> String {
+fn failed(stage: &StageStatus, resolved: Option<&ResolvedStage>, input: &TreeInput<'_>) -> String {
     let failure = input.run.status.as_ref().and_then(|status| status.failure.as_ref());
-    let failure = failure.filter(|failure| failure.stage.as_deref() == Some(&stage.name));
-    failure.map_or_else(String::new, |failure| {
-        let message = failure.message.strip_prefix(&format!("{}: ", stage.name)).unwrap_or(&failure.message);
-        format!("{}: {}", failure.reason, one_line(message))
-    })
+    let class = failure.filter(|failure| failure.stage.as_deref() == Some(&stage.name)).map(|failure| failure.class);
+    let last = stage.attempts.last();
+    match (class, last) {
+        (Some(ErrorClass::Quality), Some(last)) => {
+            let because = because(last).map(|text| format!(", {text}")).unwrap_or_default();
+            format!("{}{because}", numbered(last.attempt, resolved))
+        }
+        (Some(class), _) => format!("{} error, see below", class.as_str()),
+        (None, _) => String::new(),
+    }
 }
 
 fn numbered(attempt: u32, resolved: Option<&ResolvedStage>) -> String {

@@ -19,6 +19,8 @@ pub struct TreeStyle {
     pub all: bool,
     /// Phases as words beside the signs.
     pub wide: bool,
+    /// The run is not in a cluster: no commands that would ask one.
+    pub offline: bool,
 }
 
 /// The picture as text.
@@ -34,7 +36,7 @@ pub(super) fn render(picture: &Picture, tree: TreeStyle) -> String {
             text.push_str(&row(stage, &columns, tree));
         }
     }
-    text.push_str(&footer(picture, tree.style));
+    text.push_str(&footer(picture, tree));
     text
 }
 
@@ -127,18 +129,20 @@ fn scores(stage: &StagePicture, style: Style) -> String {
     text.trim_start().to_owned()
 }
 
-fn footer(picture: &Picture, style: Style) -> String {
+fn footer(picture: &Picture, tree: TreeStyle) -> String {
+    let style = tree.style;
     let mut lines = Vec::new();
     if let Some(millis) = picture.millis.filter(|_| picture.finished) {
         lines.push(format!("{} = {}", for_people(millis), parts(&picture.timing)));
     }
-    let failed = picture.failure.as_ref();
-    if let Some(failure) = failed {
+    if let Some(failure) = &picture.failure {
         let at = failure.stage.as_deref().map(|stage| format!(" at {stage}")).unwrap_or_default();
         lines.push(style.paint(Colour::Bad, &format!("failed{at}: {}: {}", failure.reason, one_line(&failure.message))));
-        lines.push(format!("why    kubectl trackway why {}", picture.run));
+        if !tree.offline {
+            lines.push(format!("why    kubectl trackway why {}", picture.run));
+        }
     }
-    if let Some(stage) = worth_reading(picture) {
+    if let Some(stage) = worth_reading(picture).filter(|_| !tree.offline) {
         lines.push(format!(
             "read   kubectl trackway output {} {} [--attempt 1] [--input|--verdict|--record]",
             picture.run, stage.name

@@ -3,7 +3,10 @@
 use crate::fault::{Fault, Faults, Reason, list};
 use jsonschema::{ValidationError, error::ValidationErrorKind};
 use serde_json::{Value, json};
-use trackway_crds::manifests::definitions;
+use trackway_crds::{
+    duration::{self, NotADuration},
+    manifests::definitions,
+};
 
 /// Checks the `kind` (`Track`, `ModelEndpoint`, `BatchRun`) in `document` against its definition, as the API server would, but
 /// with unknown fields as faults. A kind that is not Trackway's has none.
@@ -71,6 +74,10 @@ fn explain(error: &ValidationError<'_>, document: &Value, schema: &Value, faults
             let key = property.as_str().unwrap_or_default();
             let message = if path.is_empty() { format!("{key} is missing") } else { format!("{key} is missing: add it here") };
             faults.add(if path.is_empty() { key.to_owned() } else { path }, Reason::SpecInvalid, message);
+        }
+        ValidationErrorKind::Pattern { pattern } if pattern == duration::PATTERN => {
+            let text = error.instance().as_str().unwrap_or_default().to_owned();
+            faults.add(path, Reason::BadDuration, NotADuration(text).to_string());
         }
         _ => faults.add(path, Reason::SpecInvalid, error.to_string()),
     }
