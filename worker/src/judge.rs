@@ -62,6 +62,7 @@ impl Judged<'_> {
             dimensions: scores.dimensions,
             feedback: scores.feedback,
             rubric_sha256: rubric_sha256(judge),
+            instruction_sha256: sha256_hex(JUDGE_INSTRUCTION.as_bytes()),
             call: taken.call,
         })
     }

@@ -126,6 +126,8 @@ pub struct StoredVerdict {
     pub feedback: String,
     /// Hash of dimensions, weights, minimums and criteria.
     pub rubric_sha256: String,
+    /// SHA-256 of the fixed instruction the judge was given: which version of it was at work.
+    pub instruction_sha256: String,
     /// The call that brought it.
     pub call: CallRecord,
 }
