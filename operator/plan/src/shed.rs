@@ -1,5 +1,5 @@
-//! The status stays under its bound (invariant 4). With the caps of the schema it always does; should it not, texts go first, in a
-//! fixed order, and never counters, conditions or the failure.
+//! The status stays under its bound (invariant 4). With the caps of the schema it nearly always does; should it not, texts go first,
+//! in a fixed order, and never counters, conditions or the failure.
 
 use trackway_crds::status::{BatchRunStatus, MAX_STATUS_BYTES};
 
@@ -15,13 +15,19 @@ pub fn stored_bytes(status: &BatchRunStatus) -> usize {
 /// Drops what can be read elsewhere until the status fits.
 pub(crate) fn shed(status: &mut BatchRunStatus) {
     let bound = if status.completed_at.is_some() { MAX_STATUS_BYTES } else { MAX_STATUS_BYTES - RESERVED_BYTES };
-    let steps: [fn(&mut BatchRunStatus); 3] = [dimensions_of_older_attempts, feedback_of_older_attempts, feedback];
+    let steps: [fn(&mut BatchRunStatus); 4] =
+        [errors_before_a_verdict, dimensions_of_older_attempts, feedback_of_older_attempts, feedback];
     for step in steps {
         if stored_bytes(status) <= bound {
             return;
         }
         step(status);
     }
+}
+
+fn errors_before_a_verdict(status: &mut BatchRunStatus) {
+    let attempts = status.stages.iter_mut().flat_map(|stage| &mut stage.attempts);
+    attempts.filter(|attempt| attempt.verdict.is_some()).for_each(|attempt| attempt.error = None);
 }
 
 fn dimensions_of_older_attempts(status: &mut BatchRunStatus) {

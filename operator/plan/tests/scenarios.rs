@@ -23,7 +23,7 @@ fn every_story_ends_as_written_down() {
 
 /// Tells one story; what is wrong with it, if anything.
 fn check(path: &Path) -> Option<String> {
-    let told = common::commands::tell(&fs::read_to_string(path).unwrap());
+    let told = common::commands::tell(&fs::read_to_string(path).unwrap()).told;
     let beside = path.with_extension("expected.txt");
     let expected = fs::read_to_string(&beside).unwrap_or_default();
     let name = path.file_stem().unwrap().to_string_lossy();

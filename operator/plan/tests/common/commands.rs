@@ -25,8 +25,8 @@ use trackway_crds::{
 };
 use trackway_plan::{ArrivedResult, Finished, JobView, PodView, Waiting};
 
-/// Tells the whole story.
-pub fn tell(text: &str) -> String {
+/// The world after the whole story; `told` is its transcript.
+pub fn tell(text: &str) -> Story {
     let mut story = Story::new();
     for line in text.lines() {
         let line = line.split('#').next().unwrap_or_default().trim();
@@ -53,7 +53,7 @@ pub fn tell(text: &str) -> String {
             story.look();
         }
     }
-    story.told
+    story
 }
 
 type Options = BTreeMap<String, String>;

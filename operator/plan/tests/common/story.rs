@@ -90,7 +90,7 @@ impl Story {
         writeln!(self.told, "    FAULT the operator spins").unwrap();
     }
 
-    fn observe(&self, refusal: Option<Refusal>) -> Observed {
+    pub fn observe(&self, refusal: Option<Refusal>) -> Observed {
         let revision = match &self.view {
             View::Here => RevisionView::Available { name: track::REVISION.into(), revision: Arc::new(self.revision.clone()) },
             View::Waiting(reason, message) => RevisionView::Waiting { reason: reason.clone(), message: message.clone() },

@@ -26,13 +26,16 @@ impl Sim {
             64..76 => self.take_a_name(),
             76..86 => self.offered = if self.rng.chance(60) { Some(self.rng.index(0, 1)) } else { None },
             86 => self.revision_lost = true,
-            87..89 => self.cluster.edit(|spec| spec.cancel = true),
+            87 => self.cluster.edit(|spec| spec.cancel = true),
             _ => {}
         }
         self.count("chaos");
         self.touch();
-        let most = if self.seed.is_multiple_of(3) { 5 } else { 60 };
-        self.within(0, most, Event::Chaos);
+        // Some worlds are mad, most are only bad; a run that has ended is left alone after a while.
+        let most = [5, 20, 60, 200][usize::try_from(self.seed % 4).unwrap()];
+        if self.finished_at.is_none_or(|at| self.now < at + 120 * SECOND) {
+            self.within(0, most, Event::Chaos);
+        }
     }
 
     pub fn go_right(&mut self) {

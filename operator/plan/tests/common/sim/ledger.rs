@@ -9,6 +9,9 @@ use trackway_crds::{
     status::{BatchRunStatus, MAX_STATUS_BYTES, Phase, StagePhase, StageStatus, Verdict},
 };
 
+/// What is broken, and what it is: an invariant of design.md §6, the summary, the timings.
+type Faults = Vec<(&'static str, String)>;
+
 #[derive(Default)]
 pub struct Ledger {
     pub broken: Vec<String>,
@@ -25,11 +28,11 @@ impl Sim {
     pub fn pod_is_made(&mut self, uid: &str) {
         self.count("pod");
         if !self.ledger.uids.contains(uid) {
-            self.broken(1, format!("{uid} runs a pod and no status ever named it"));
+            self.broken("inv01", format!("{uid} runs a pod and no status ever named it"));
         }
         let told = self.cluster.assignments.get(uid).map(|told| told.revision.clone());
         if told != self.ledger.revision {
-            self.broken(6, format!("{uid} mounts {told:?}, the run pinned {:?}", self.ledger.revision));
+            self.broken("inv06", format!("{uid} mounts {told:?}, the run pinned {:?}", self.ledger.revision));
         }
     }
 
@@ -45,13 +48,13 @@ impl Sim {
         let bytes = serde_json::to_vec(&after).unwrap().len();
         self.ledger.largest = self.ledger.largest.max(bytes);
         if bytes > MAX_STATUS_BYTES {
-            faults.push((4, format!("status has {bytes} bytes")));
+            faults.push(("inv04", format!("status has {bytes} bytes")));
         }
         if before.completed_at.is_some() && *before != after {
-            faults.push((5, "a finished run was changed".into()));
+            faults.push(("inv05", "a finished run was changed".into()));
         }
         if self.ledger.revision.is_some() && self.ledger.revision != after.revision {
-            faults.push((6, format!("{:?} became {:?}", self.ledger.revision, after.revision)));
+            faults.push(("inv06", format!("{:?} became {:?}", self.ledger.revision, after.revision)));
         }
         self.ledger.revision.clone_from(&after.revision);
         summary_is_what_stages_say(&after, self.revisions[0].stages.len(), &mut faults);
@@ -64,7 +67,7 @@ impl Sim {
         }
     }
 
-    fn numbers_and_budgets(&mut self, before: &BatchRunStatus, after: &BatchRunStatus, faults: &mut Vec<(u8, String)>) {
+    fn numbers_and_budgets(&mut self, before: &BatchRunStatus, after: &BatchRunStatus, faults: &mut Faults) {
         let open = open_try(before);
         let said = |stage: &str| -> Option<&StageResult> {
             let (of, attempt, try_, _) = open.as_ref()?;
@@ -82,7 +85,7 @@ impl Sim {
             ];
             for (budget, spent, caused) in causes {
                 if spent > u32::from(caused) {
-                    faults.push((3, format!("{}: {spent} of the {budget} budget used without such a failure", stage.name)));
+                    faults.push(("inv03", format!("{}: {spent} of the {budget} budget used without such a failure", stage.name)));
                 }
             }
             let retry = &self.revisions[0].stage(&stage.name).unwrap().retry;
@@ -91,36 +94,36 @@ impl Sim {
                 && stage.used.model <= retry.model_max_tries
                 && stage.used.judge <= retry.judge_max_tries;
             if !within {
-                faults.push((3, format!("{}: {:?} is more than {retry:?}", stage.name, stage.used)));
+                faults.push(("inv03", format!("{}: {:?} is more than {retry:?}", stage.name, stage.used)));
             }
         }
         for stage in &after.stages {
             let last = stage.attempts.last().map_or((0, 0), |last| (last.attempt, last.try_));
             let known = self.ledger.numbers.entry(stage.name.clone()).or_default();
             if last < *known {
-                faults.push((3, format!("{}: attempt and try {known:?} became {last:?}", stage.name)));
+                faults.push(("inv03", format!("{}: attempt and try {known:?} became {last:?}", stage.name)));
             }
             *known = last;
         }
     }
 
     /// Invariants 2 and 3: advanced on what the judge really said of the one output that is stored.
-    fn advanced_rightly(&self, stage: &StageStatus, faults: &mut Vec<(u8, String)>) {
+    fn advanced_rightly(&self, stage: &StageStatus, faults: &mut Faults) {
         for attempt in stage.attempts.iter().filter(|attempt| attempt.verdict.is_some()) {
             if attempt.output.as_ref() != self.outputs.get(&(stage.name.clone(), attempt.attempt)) {
-                faults.push((3, format!("{} attempt {}: not the output that is stored", stage.name, attempt.attempt)));
+                faults.push(("inv03", format!("{} attempt {}: not the output that is stored", stage.name, attempt.attempt)));
             }
         }
         let Some(last) = stage.attempts.last().filter(|_| stage.phase == StagePhase::Succeeded) else { return };
         let Some(judge) = self.revisions[0].stage(&stage.name).and_then(|stage| stage.judge.as_ref()) else { return };
         let verdict = self.verdicts.get(&(stage.name.clone(), last.attempt));
         if last.verdict != Some(Verdict::Advance) || !verdict.is_some_and(|scores| good_enough(judge, scores)) {
-            faults.push((2, format!("{} advanced on {verdict:?}", stage.name)));
+            faults.push(("inv02", format!("{} advanced on {verdict:?}", stage.name)));
         }
     }
 
     /// What stages account for is the time from the run's creation (where a wait was written down) or start to its end.
-    fn time_adds_up(&mut self, status: &BatchRunStatus, faults: &mut Vec<(u8, String)>) {
+    fn time_adds_up(&mut self, status: &BatchRunStatus, faults: &mut Faults) {
         let (Some(started), Some(completed), Some(Phase::Succeeded)) = (&status.started_at, &status.completed_at, status.phase)
         else {
             return;
@@ -134,25 +137,26 @@ impl Sim {
         let since = |from: i64| u64::try_from(completed.0.as_millisecond() - from).unwrap();
         if told != since(started.0.as_millisecond()) && told != since(birth) {
             let (run, life) = (since(started.0.as_millisecond()), since(birth));
-            faults.push((8, format!("stages account for {told} ms of {run} ms since the start, {life} ms since creation")));
+            faults
+                .push(("timings", format!("stages account for {told} ms of {run} ms since the start, {life} ms since creation")));
         }
     }
 }
 
-fn one_job_per_try(ledger: &mut Ledger, status: &BatchRunStatus, faults: &mut Vec<(u8, String)>) {
+fn one_job_per_try(ledger: &mut Ledger, status: &BatchRunStatus, faults: &mut Faults) {
     for stage in &status.stages {
         for attempt in &stage.attempts {
             let Some(uid) = &attempt.job_uid else { continue };
             let key = (stage.name.clone(), attempt.attempt, attempt.try_);
             let first = ledger.recorded.entry(key.clone()).or_insert_with(|| uid.clone());
             if first != uid {
-                faults.push((1, format!("{key:?} was {first} and is {uid}")));
+                faults.push(("inv01", format!("{key:?} was {first} and is {uid}")));
             }
             ledger.uids.insert(uid.clone());
         }
     }
     if ledger.uids.len() > ledger.recorded.len() {
-        faults.push((1, "one Job serves two tries".into()));
+        faults.push(("inv01", "one Job serves two tries".into()));
     }
 }
 
@@ -166,10 +170,10 @@ fn good_enough(judge: &ResolvedJudge, scores: &BTreeMap<String, u16>) -> bool {
 }
 
 /// The columns of `kubectl get`, worked out a second way.
-fn summary_is_what_stages_say(status: &BatchRunStatus, total: usize, faults: &mut Vec<(u8, String)>) {
+fn summary_is_what_stages_say(status: &BatchRunStatus, total: usize, faults: &mut Faults) {
     let Some(summary) = &status.summary else {
         if !status.stages.is_empty() {
-            faults.push((4, "no summary although stages have begun".into()));
+            faults.push(("summary", "no summary although stages have begun".into()));
         }
         return;
     };
@@ -182,6 +186,6 @@ fn summary_is_what_stages_say(status: &BatchRunStatus, total: usize, faults: &mu
     let ended = status.completed_at.is_some() && status.started_at.is_some();
     let right = (format!("{}/{total}", done.count()), best.or(accepted), retries, ended);
     if told != right || summary.stage != status.stages.last().map_or("", |stage| &stage.name) {
-        faults.push((4, format!("summary says {told:?}, stages say {right:?}")));
+        faults.push(("summary", format!("summary says {told:?}, stages say {right:?}")));
     }
 }

@@ -38,7 +38,7 @@ const MOST_STEPS: u32 = 60_000;
 /// What a world came to.
 pub struct Told {
     pub seed: u64,
-    /// Everything that broke an invariant, beginning with its number.
+    /// Everything that was broken, beginning with what it is: `inv01`, `summary`, `timings`.
     pub broken: Vec<String>,
     /// Hash of everything that happened.
     pub trace: u64,
@@ -200,20 +200,20 @@ impl Sim {
         *self.counts.entry(what).or_default() += 1;
     }
 
-    fn broken(&mut self, invariant: u8, message: String) {
-        self.ledger.broken.push(format!("inv{invariant:02} at {} ms: {message}", self.now / MILLI));
+    fn broken(&mut self, what: &'static str, message: String) {
+        self.ledger.broken.push(format!("{what} at {} ms: {message}", self.now / MILLI));
     }
 
     fn tell(mut self) -> Told {
         let status = self.cluster.run().status.clone();
         if !status.phase.is_some_and(Phase::is_finished) {
-            self.broken(7, format!("not finished long after the last fault: {status:?}"));
+            self.broken("inv07", format!("not finished long after the last fault: {status:?}"));
         }
         let runs: Vec<_> =
             self.cluster.jobs_now().iter().filter(|job| job.owned && !job.suspended && job.ended.is_none()).collect();
         let runs: Vec<_> = runs.into_iter().map(|job| job.uid.clone()).collect();
         if !runs.is_empty() {
-            self.broken(7, format!("the run has ended and these Jobs have not: {runs:?}"));
+            self.broken("inv07", format!("the run has ended and these Jobs have not: {runs:?}"));
         }
         serde_json::to_string(&status).unwrap().hash(&mut self.trace);
         Told { seed: self.seed, broken: self.ledger.broken, trace: self.trace.finish(), status, counts: self.counts }

@@ -9,6 +9,8 @@ use std::{collections::VecDeque, hash::Hash, sync::Arc};
 use trackway_crds::{BatchRunStatus, status::StagePhase};
 use trackway_plan::{After, JobIntent, JobView, Observed, Refusal, RevisionView, check, plan};
 
+const INVARIANTS: [&str; 8] = ["inv00", "inv01", "inv02", "inv03", "inv04", "inv05", "inv06", "inv07"];
+
 #[derive(Default)]
 pub struct Operator {
     /// When it does its next call or looks again.
@@ -103,7 +105,7 @@ impl Sim {
         let run = Cluster::plan_run(&version);
         let planned = plan(&run, &version.status, &observed, self.moment());
         for fault in check(&run, &version.status, &observed, &planned) {
-            self.broken(fault.invariant, format!("check: {fault}"));
+            self.broken(INVARIANTS[usize::from(fault.invariant)], format!("check: {}", fault.message));
         }
         (self.now, &planned.why).hash(&mut self.trace);
         let calls = &mut self.operators[who].calls;
