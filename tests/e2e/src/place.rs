@@ -234,7 +234,15 @@ impl Place {
     /// # Errors
     /// When it does not become ready.
     pub async fn track(&self, name: &str, patch: &Value) -> anyhow::Result<Track> {
-        let (track, prompts) = self.small_track(name, patch, &json!({}))?;
+        self.track_with(name, patch, &json!({})).await
+    }
+
+    /// As [`Place::track`], with `prompts` merged into its prompts.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn track_with(&self, name: &str, patch: &Value, prompts: &Value) -> anyhow::Result<Track> {
+        let (track, prompts) = self.small_track(name, patch, prompts)?;
         self.apply::<ConfigMap>(&prompts).await?;
         let applied = self.apply::<Track>(&track).await?;
         self.until_track(name, "is ready", |track| {

@@ -1,13 +1,16 @@
 //! The stories; see the library for how to run them.
 
+mod bad_input;
+mod crash;
+mod demo;
 mod life;
 mod lost_pod;
+mod outage;
 
 use anyhow::{Context, Result, ensure};
 use std::{path::Path, time::Duration};
 
 /// The operator that can be ended at its k-th write.
-#[allow(dead_code, reason = "in parts")]
 fn operator() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_trackway-operator-faults"))
 }
