@@ -1,6 +1,6 @@
 //! What is done with one delivery of a sealed batch. Safe to repeat at any point.
 
-use futures::{StreamExt, stream};
+use futures::future::join_all;
 use std::{sync::Arc, time::Duration};
 use trackway_crds::{Track, contracts::BatchReady};
 use trackway_kubernetes::ApiError;
@@ -98,9 +98,11 @@ impl<L: Ledger, R: Runs> Collector<L, R> {
             let known = &record.input.sha256;
             return Ok(Outcome::Poison(format!("batch {id} was routed already with another document, sha256 {known}")));
         }
-        let open = record.matches.iter().filter(|entry| !entry.created).cloned();
-        let settled: Vec<Settled> =
-            stream::iter(open).map(|entry| self.create(ready, entry)).buffer_unordered(CREATES_AT_ONCE).collect().await;
+        let open: Vec<Match> = record.matches.iter().filter(|entry| !entry.created).cloned().collect();
+        let mut settled = Vec::with_capacity(open.len());
+        for some in open.chunks(CREATES_AT_ONCE) {
+            settled.extend(join_all(some.iter().map(|entry| self.create(ready, entry.clone()))).await);
+        }
         let unmatched = record.matches.is_empty();
         if settled.iter().any(|one| matches!(one, Settled::Created(_) | Settled::There(_))) {
             self.mark(id, record, revision, &settled).await?;
