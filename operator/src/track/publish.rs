@@ -28,7 +28,8 @@ pub(crate) async fn publish(
         "data": data,
     }));
     let action = format!("create revision {name}");
-    let map: ConfigMap = built.map_err(|error| ApiError::Permanent { action: action.clone(), reason: error.to_string(), code: None })?;
+    let map: ConfigMap =
+        built.map_err(|error| ApiError::Permanent { action: action.clone(), reason: error.to_string(), code: None })?;
     create(api, &map).await?;
     let found = within(&format!("read revision {name}"), api.get(name)).await?;
     same(name, &found, &data)

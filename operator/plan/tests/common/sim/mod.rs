@@ -100,7 +100,7 @@ pub fn live(seed: u64) -> Told {
             return sim.tell();
         }
     }
-    sim.broken(7, format!("still busy after {MOST_STEPS} steps, at {} s", sim.now / SECOND));
+    sim.broken("inv07", format!("still busy after {MOST_STEPS} steps, at {} s", sim.now / SECOND));
     sim.tell()
 }
 
