@@ -20,7 +20,6 @@ pub struct Ledger {
     uids: BTreeSet<String>,
     numbers: BTreeMap<String, (u32, u32)>,
     revision: Option<String>,
-    pub largest: usize,
 }
 
 impl Sim {
@@ -46,7 +45,6 @@ impl Sim {
             self.advanced_rightly(stage, &mut faults);
         }
         let bytes = serde_json::to_vec(&after).unwrap().len();
-        self.ledger.largest = self.ledger.largest.max(bytes);
         if bytes > MAX_STATUS_BYTES {
             faults.push(("inv04", format!("status has {bytes} bytes")));
         }

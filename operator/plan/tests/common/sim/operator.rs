@@ -25,7 +25,7 @@ pub struct Operator {
 }
 
 enum Call {
-    Create(JobIntent),
+    Create(Box<JobIntent>),
     Write(u64, Box<BatchRunStatus>),
     After(After),
 }
@@ -98,7 +98,7 @@ impl Sim {
     }
 
     fn look(&mut self, who: usize) {
-        let version = self.seen(who, self.operators[who].run_floor, self.cluster.versions.len() - 1);
+        let version = self.seen(self.operators[who].run_floor, self.cluster.versions.len() - 1);
         self.operators[who].run_floor = version;
         let version = self.cluster.versions[version].clone();
         let observed = self.observe(who, &version.status);
@@ -109,7 +109,7 @@ impl Sim {
         }
         (self.now, &planned.why).hash(&mut self.trace);
         let calls = &mut self.operators[who].calls;
-        calls.extend(planned.create.map(Call::Create));
+        calls.extend(planned.create.map(|intent| Call::Create(Box::new(intent))));
         calls.extend(planned.status.map(|status| Call::Write(version.resource_version, Box::new(status))));
         calls.extend(planned.after.into_iter().map(Call::After));
         if calls.is_empty() {
@@ -119,12 +119,12 @@ impl Sim {
     }
 
     /// Index of what is seen: the newest, or while things go wrong anything that is not older than what was seen before.
-    fn seen(&mut self, _who: usize, floor: usize, newest: usize) -> usize {
+    fn seen(&mut self, floor: usize, newest: usize) -> usize {
         if self.faults && self.rng.chance(40) { self.rng.index(floor, newest) } else { newest }
     }
 
     fn observe(&mut self, who: usize, status: &BatchRunStatus) -> Observed {
-        let jobs = self.seen(who, self.operators[who].jobs_floor, self.cluster.jobs.len() - 1);
+        let jobs = self.seen(self.operators[who].jobs_floor, self.cluster.jobs.len() - 1);
         self.operators[who].jobs_floor = jobs;
         let mut jobs = self.cluster.jobs[jobs].clone();
         let open = open_try(status);
