@@ -108,8 +108,9 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
-{{/* Where a component's pods may run. Takes (dict "root" $ "component" "operator" "values" .Values.operator). */}}
+{{/* Where a component's pods may run, and that no Service's address ends up among our TRACKWAY_ variables. Takes (dict "root" $ "component" "operator" "values" .Values.operator). */}}
 {{- define "trackway.scheduling" -}}
+enableServiceLinks: false
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets: {{ toJson . }}
 {{- end }}

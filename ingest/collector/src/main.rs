@@ -16,9 +16,14 @@ use trackway_collector::{
 };
 use trackway_nats::NatsConfig;
 
+const AFTER_HELP: &str = "\
+Also read, from the environment only, so that no secret stands in a command line:
+  TRACKWAY_NATS_URL, TRACKWAY_NATS_USER, TRACKWAY_NATS_PASSWORD, TRACKWAY_NATS_INBOX_PREFIX, TRACKWAY_NATS_CA_FILE
+  RUST_LOG   what to log: error, warn, info, debug, or by module";
+
 /// Makes one BatchRun per sealed batch and matching Track.
 #[derive(Parser, Debug)]
-#[command(version)]
+#[command(name = "trackway-collector", version, after_help = AFTER_HELP)]
 struct Arguments {
     /// YAML file that binds tenants to namespaces. Left out: all tenants to the namespace this runs in.
     #[arg(long, env = "TRACKWAY_CONFIG")]
