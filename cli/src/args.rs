@@ -129,9 +129,9 @@ pub struct WatchArgs {
     /// Names of runs.
     #[arg(required_unless_present = "batch", conflicts_with = "batch")]
     pub runs: Vec<String>,
-    /// All runs of this batch instead.
+    /// All runs of this batch instead; may be given several times.
     #[arg(long, value_name = "ID")]
-    pub batch: Option<String>,
+    pub batch: Vec<String>,
 }
 
 /// Options of `submit`.

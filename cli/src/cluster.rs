@@ -39,13 +39,12 @@ impl Cluster {
 
     async fn no_such_run(&self, name: &str) -> anyhow::Error {
         let action = format!("list BatchRuns of {}", self.namespace);
-        let newest = within(&action, self.runs().list(&ListParams::default().limit(100))).await;
-        let names: Vec<_> =
-            newest.iter().flat_map(|list| list.items.iter().rev().take(5)).filter_map(|run| run.metadata.name.clone()).collect();
-        let there_are = if names.is_empty() {
-            "it has none; is it the right namespace (-n)?".to_owned()
-        } else {
-            format!("it has {}, …", names.join(", "))
+        let list = within(&action, self.runs().list(&ListParams::default().limit(100))).await;
+        let names: Vec<_> = list.into_iter().flat_map(|list| list.items).filter_map(|run| run.metadata.name).collect();
+        let there_are = match names.as_slice() {
+            [] => "it has none; is it the right namespace (-n)?".to_owned(),
+            [some @ .., last] if some.len() < 5 => format!("it has {}", [some, std::slice::from_ref(last)].concat().join(", ")),
+            many => format!("it has {}, among them {}", many.len(), many[many.len() - 5..].join(", ")),
         };
         anyhow!("no BatchRun {name} in namespace {}: {there_are}", self.namespace)
     }

@@ -30,12 +30,19 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match start(&cli) {
         Ok(outcome) => outcome.into(),
+        // The reader has seen enough, for example `head`.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Without stderr there is nobody left to tell.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::from(CANNOT)
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    causes.any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn start(cli: &Cli) -> anyhow::Result<Outcome> {

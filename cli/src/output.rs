@@ -88,12 +88,13 @@ fn for_people(kind: NameKind, document: &Value) -> anyhow::Result<String> {
             _ => json(),
         },
         NameKind::Input => {
-            let input: StageInput = serde_json::from_value(document.clone()).context("the input is of another version")?;
+            // One of another version is shown as it is.
+            let Ok(input) = serde_json::from_value::<StageInput>(document.clone()) else { return json() };
             let system = input.system.map(|system| format!("--- system\n{}", harmless(&system))).unwrap_or_default();
             Ok(format!("{system}--- user\n{}", harmless(&input.user)))
         }
         NameKind::Verdict => {
-            let verdict: StoredVerdict = serde_json::from_value(document.clone()).context("the verdict is of another version")?;
+            let Ok(verdict) = serde_json::from_value::<StoredVerdict>(document.clone()) else { return json() };
             let dimensions =
                 verdict.dimensions.iter().map(|one| format!("{}  {}: {}\n", one.score, one.name, harmless(&one.why).trim_end()));
             let dimensions: String = dimensions.collect();

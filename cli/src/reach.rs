@@ -116,11 +116,17 @@ impl Settings {
     /// The Service to forward to, when the URL is one that only pods can use.
     fn behind_service<'a>(&'a self, url: &str) -> Option<(&'a str, &'a str, u16)> {
         let (service, namespace) = self.service.as_ref()?;
-        let host = url.split_once("://").map_or(url, |(_, rest)| rest).split(',').next()?;
-        let (host, port) = host.trim_end_matches('/').rsplit_once(':').unwrap_or((host, "4222"));
-        let inside = host == service || host.starts_with(&format!("{service}."));
-        (inside && !in_a_pod()).then_some((service, namespace, port.parse().unwrap_or(4222)))
+        let port = port_of(url, service)?;
+        (!in_a_pod()).then_some((service, namespace, port))
     }
+}
+
+/// The port of `service` in a URL that names it; `None` for a URL that leads elsewhere.
+fn port_of(url: &str, service: &str) -> Option<u16> {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest).split(',').next()?;
+    let (host, port) = host.trim_end_matches('/').rsplit_once(':').unwrap_or((host.trim_end_matches('/'), "4222"));
+    let named = host == service || host.starts_with(&format!("{service}."));
+    if named { port.parse().ok() } else { None }
 }
 
 fn in_a_pod() -> bool {
@@ -142,4 +148,22 @@ async fn chart_leaves(cluster: &Cluster) -> anyhow::Result<(Texts, Texts)> {
     let secret =
         secret.and_then(|secret| secret.data).unwrap_or_default().into_iter().map(text).collect::<anyhow::Result<_>>()?;
     Ok((map.and_then(|map| map.data).unwrap_or_default(), secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::port_of;
+
+    #[test]
+    fn only_the_services_own_url_is_forwarded() {
+        for (url, port) in [
+            ("nats://trackway-nats.trackway.svc:4222", Some(4222)),
+            ("nats://trackway-nats", Some(4222)),
+            ("tls://trackway-nats.trackway:4443/", Some(4443)),
+            ("nats://nats.example.org:4222", None),
+            ("nats://trackway-nats-2.trackway.svc:4222", None),
+        ] {
+            assert_eq!(port_of(url, "trackway-nats"), port, "{url}");
+        }
+    }
 }

@@ -25,10 +25,7 @@ const HEADINGS: [&str; 10] =
 
 pub(crate) async fn run(global: &Global, args: &WatchArgs, screen: &mut Screen) -> anyhow::Result<Outcome> {
     let cluster = Cluster::connect(global).await?;
-    let wanted = match &args.batch {
-        Some(batch) => Wanted::Batch(batch.clone()),
-        None => Wanted::Runs(args.runs.clone()),
-    };
+    let wanted = if args.batch.is_empty() { Wanted::Runs(args.runs.clone()) } else { Wanted::Batches(args.batch.clone()) };
     if let Wanted::Runs(names) = &wanted {
         for name in names {
             cluster.run(name).await?;
@@ -41,14 +38,17 @@ pub(crate) async fn run(global: &Global, args: &WatchArgs, screen: &mut Screen) 
 pub(crate) enum Wanted {
     /// These.
     Runs(Vec<String>),
-    /// All of a batch.
-    Batch(String),
+    /// All of these batches.
+    Batches(Vec<String>),
 }
 
 impl Wanted {
     fn selector(&self) -> watcher::Config {
         match self {
-            Self::Batch(id) => watcher::Config::default().labels(&format!("{}={}", labels::BATCH, label_hash(id))),
+            Self::Batches(ids) => {
+                let hashes = ids.iter().map(|id| label_hash(id)).collect::<Vec<_>>().join(",");
+                watcher::Config::default().labels(&format!("{} in ({hashes})", labels::BATCH))
+            }
             Self::Runs(names) => match names.as_slice() {
                 [one] => watcher::Config::default().fields(&format!("metadata.name={one}")),
                 _ => watcher::Config::default(),
@@ -58,14 +58,14 @@ impl Wanted {
 
     fn takes(&self, run: &BatchRun) -> bool {
         match self {
-            Self::Batch(id) => run.spec.batch.id == *id,
+            Self::Batches(ids) => ids.contains(&run.spec.batch.id),
             Self::Runs(names) => run.metadata.name.as_ref().is_some_and(|name| names.contains(name)),
         }
     }
 
     fn describe(&self, namespace: &str) -> String {
         match self {
-            Self::Batch(id) => format!("runs of batch {id} in namespace {namespace}"),
+            Self::Batches(ids) => format!("runs of batch {} in namespace {namespace}", ids.join(", ")),
             Self::Runs(names) => format!("runs {} in namespace {namespace}", names.join(", ")),
         }
     }
@@ -123,6 +123,7 @@ struct View {
 #[serde(rename_all = "camelCase")]
 struct Row {
     name: String,
+    batch: String,
     track: String,
     tenant: String,
     priority: &'static str,
@@ -130,7 +131,7 @@ struct Row {
     stage: String,
     progress: String,
     score: Option<Score>,
-    retries: u32,
+    retries: Option<u32>,
     duration: Option<String>,
 }
 
@@ -139,12 +140,13 @@ impl View {
         Self { rows: BTreeMap::new(), table: Table::new(&HEADINGS), headed: false }
     }
 
+    /// Whether every wanted run, and at least one of every wanted batch, is here and has ended.
     fn all_ended(&self, wanted: &Wanted) -> bool {
-        let expected = match wanted {
-            Wanted::Runs(names) => names.len(),
-            Wanted::Batch(_) => 1,
+        let all_here = match wanted {
+            Wanted::Runs(names) => names.iter().all(|name| self.rows.contains_key(name)),
+            Wanted::Batches(ids) => ids.iter().all(|id| self.rows.values().any(|row| row.batch == *id)),
         };
-        self.rows.len() >= expected && self.rows.values().all(Row::ended)
+        all_here && self.rows.values().all(Row::ended)
     }
 
     /// Shows the run if a column changed, and tells whether it did.
@@ -171,9 +173,11 @@ impl View {
 impl Row {
     fn of(run: &BatchRun) -> Self {
         let status = run.status.clone().unwrap_or_default();
-        let summary = status.summary.clone().unwrap_or_default();
+        let retries = status.summary.as_ref().map(|summary| summary.retries);
+        let summary = status.summary.unwrap_or_default();
         Self {
             name: run.metadata.name.clone().unwrap_or_default(),
+            batch: run.spec.batch.id.clone(),
             track: run.spec.track_ref.name.clone(),
             tenant: run.spec.batch.tenant.clone(),
             priority: run.spec.batch.priority.as_str(),
@@ -181,7 +185,7 @@ impl Row {
             stage: summary.stage,
             progress: summary.progress,
             score: summary.score,
-            retries: summary.retries,
+            retries,
             duration: summary.duration,
         }
     }
@@ -196,7 +200,7 @@ impl Row {
             self.stage.clone(),
             self.progress.clone(),
             self.score.map(|score| score.to_string()).unwrap_or_default(),
-            self.retries.to_string(),
+            self.retries.map(|retries| retries.to_string()).unwrap_or_default(),
             self.duration.clone().unwrap_or_default(),
         ]
     }

@@ -1,5 +1,6 @@
 //! The corpus in `tests/lint`: each folder is a Track with its prompts, and `expected.txt` what lint says of it, line by line.
 //! To write the expectations anew: `TRACKWAY_BLESS=1 cargo test -p trackway-cli --test lint`, then read the difference.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may")]
 
 use std::{
     fs,

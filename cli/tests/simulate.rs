@@ -1,4 +1,5 @@
 //! A Track on a batch without a cluster: the planner and the worker are the real ones, the model is scripted.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may")]
 
 use std::{path::Path, process::Stdio};
 use tokio::process::Command;

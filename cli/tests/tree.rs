@@ -1,4 +1,5 @@
 //! Pictures of runs: what `kubectl trackway tree` shows for each kind of life a run can have.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may")]
 
 use jiff::Timestamp;
 use trackway_cli::{

@@ -56,10 +56,10 @@ impl Sources {
         }
         let kustomizations = self.documents.iter().filter(|(file, _)| is_kustomization(file));
         let made = kustomizations.filter_map(|(file, document)| from_kustomization(file, document, name)).next();
-        made.unwrap_or_else(|| self.from_plain_files())
+        made.unwrap_or_else(|| self.plain_config())
     }
 
-    fn from_plain_files(&self) -> Config {
+    fn plain_config(&self) -> Config {
         let mut config = Config::default();
         for (file, text) in &self.plain {
             let Some(key) = file.file_name().and_then(|name| name.to_str()) else { continue };

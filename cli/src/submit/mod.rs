@@ -56,7 +56,7 @@ pub(crate) async fn run(global: &Global, args: &SubmitArgs, screen: &mut Screen)
         screen.line(&submitted)?;
     }
     if args.watch {
-        return follow(&cluster, &Wanted::Batch(info.id.clone()), screen).await;
+        return follow(&cluster, &Wanted::Batches(vec![info.id.clone()]), screen).await;
     }
     screen.note(&format!("follow its runs: kubectl trackway watch --batch {}", info.id));
     Ok(Outcome::Good)

@@ -171,7 +171,7 @@ fn future_stage(stage: &ResolvedStage) -> StagePicture {
 
 fn stage_picture(stage: &StageStatus, resolved: Option<&ResolvedStage>, input: &TreeInput<'_>, end: Timestamp) -> StagePicture {
     let until = stage.completed_at.as_ref().map_or(end, |at| at.0);
-    let scores = stage.attempts.iter().filter_map(|attempt| attempt.score);
+    let mut scores = stage.attempts.iter().filter_map(|attempt| attempt.score);
     let phase = match stage.phase {
         status::StagePhase::Running => StagePhase::Running,
         status::StagePhase::Succeeded => StagePhase::Succeeded,
@@ -182,7 +182,7 @@ fn stage_picture(stage: &StageStatus, resolved: Option<&ResolvedStage>, input: &
         name: stage.name.clone(),
         phase,
         millis: Some(millis_between(stage.started_at.0, until)),
-        score: if phase == StagePhase::Failed { scores.max() } else { scores.last() },
+        score: if phase == StagePhase::Failed { scores.max() } else { scores.next_back() },
         threshold: resolved.and_then(|stage| stage.judge.as_ref()).map(|judge| judge.threshold),
         attempts: stage.attempts.iter().map(attempt_picture).collect(),
         max_attempts: resolved.map(|stage| stage.retry.quality_max_attempts),

@@ -133,7 +133,7 @@ fn footer(picture: &Picture, tree: TreeStyle) -> String {
     let style = tree.style;
     let mut lines = Vec::new();
     if let Some(millis) = picture.millis.filter(|_| picture.finished) {
-        lines.push(format!("{} = {}", for_people(millis), parts(&picture.timing)));
+        lines.push(format!("{} = {}", for_people(millis), parts(&picture.timing, millis)));
     }
     if let Some(failure) = &picture.failure {
         let at = failure.stage.as_deref().map(|stage| format!(" at {stage}")).unwrap_or_default();
@@ -158,19 +158,23 @@ fn worth_reading(picture: &Picture) -> Option<&StagePicture> {
     written.max_by_key(|stage| (stage.phase == StagePhase::Failed, last_attempt(stage)))
 }
 
-fn parts(timing: &StageMillis) -> String {
+/// Where `total` went; parts too small to show are left out.
+fn parts(timing: &StageMillis, total: u64) -> String {
     let StageMillis { queued, pod_start, generate, judge, operator, paused } = timing;
     let named = [
-        ("generate", generate),
-        ("judge", judge),
-        ("pod start", pod_start),
-        ("queued", queued),
-        ("operator", operator),
-        ("paused", paused),
+        ("generate", *generate),
+        ("judge", *judge),
+        ("pod start", *pod_start),
+        ("queued", *queued),
+        ("operator", *operator),
+        ("paused", *paused),
     ];
-    let shown: Vec<_> =
-        named.iter().filter(|(_, millis)| **millis >= 50).map(|(name, millis)| format!("{name} {}", seconds(**millis))).collect();
-    if shown.is_empty() { "under 50ms of everything".to_owned() } else { shown.join(" + ") }
+    let short = total < 1_000;
+    let smallest = if short { 1 } else { 50 };
+    let shown = named.into_iter().filter(|(_, millis)| *millis >= smallest);
+    let shown =
+        shown.map(|(name, millis)| if short { format!("{name} {millis}ms") } else { format!("{name} {}", seconds(millis)) });
+    shown.collect::<Vec<_>>().join(" + ")
 }
 
 /// Seconds with one decimal, rounded half up.
@@ -184,7 +188,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -1,4 +1,5 @@
 //! What a Track becomes, and what is said when it cannot become anything.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may")]
 
 use std::collections::BTreeMap;
 use trackway_crds::{ModelEndpointSpec, Score, TrackSpec, contracts::ResolvedWork};
