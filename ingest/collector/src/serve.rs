@@ -8,7 +8,7 @@ use axum::{
     routing::get,
 };
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicBool, Ordering},
 };
 use tokio::net::TcpListener;
@@ -20,15 +20,20 @@ use crate::metrics::Metrics;
 /// What the probes ask about.
 #[derive(Clone, Debug)]
 pub struct Probes {
-    nats: Nats,
+    nats: Arc<OnceLock<Nats>>,
     routing: Arc<AtomicBool>,
     metrics: Metrics,
 }
 
 impl Probes {
-    /// Not ready until [`Probes::routing`] was called.
-    pub fn new(nats: Nats, metrics: Metrics) -> Self {
-        Self { nats, routing: Arc::default(), metrics }
+    /// Alive, and not ready until [`Probes::routing`] was called.
+    pub fn new(metrics: Metrics) -> Self {
+        Self { nats: Arc::default(), routing: Arc::default(), metrics }
+    }
+
+    /// There is a connection; whether it stands is asked at each probe.
+    pub fn connected(&self, nats: Nats) {
+        let _ = self.nats.set(nats);
     }
 
     /// Tracks are known and batches are being taken.
@@ -51,10 +56,10 @@ pub async fn serve(listener: TcpListener, probes: Probes, stop: CancellationToke
 }
 
 async fn ready(State(probes): State<Probes>) -> (StatusCode, &'static str) {
-    if !probes.routing.load(Ordering::Relaxed) {
-        (StatusCode::SERVICE_UNAVAILABLE, "waiting for the Tracks of all bound namespaces and for the stream of batches\n")
-    } else if !probes.nats.is_connected() {
+    if !probes.nats.get().is_some_and(Nats::is_connected) {
         (StatusCode::SERVICE_UNAVAILABLE, "not connected to NATS\n")
+    } else if !probes.routing.load(Ordering::Relaxed) {
+        (StatusCode::SERVICE_UNAVAILABLE, "waiting for the Tracks of all bound namespaces and for the stream of batches\n")
     } else {
         (StatusCode::OK, "ok\n")
     }

@@ -36,22 +36,31 @@ pub struct Settings {
 /// What a person must mend: NATS refuses the user or one of its subjects, the listener breaks.
 pub async fn run(client: Client, settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let Settings { nats, config, listener } = settings;
-    let tracks = Tracks::watch(&client, config.namespaces.iter().map(|binding| binding.name.as_str()));
-    let connect = Nats::connect(&nats, None);
-    let Some(nats) = unless(&stop, connect).await else { return Ok(()) };
-    let nats = nats.context("cannot use NATS")?;
     let metrics = Metrics::new();
-    let probes = Probes::new(nats.clone(), metrics.clone());
+    let probes = Probes::new(metrics.clone());
+    // Before anything is waited for: a process that waits for NATS is alive, and killing it mends nothing.
     let server = tokio::spawn(serve(listener, probes.clone(), stop.clone()));
-    // Reads must see every acknowledged write: a match set read late would be made anew.
-    let ledger = Kv::matches(&nats);
-    let collector = Collector::new(ledger, client, config.namespaces);
-    let taking = take_batches(&nats, &collector, &tracks, &metrics, &probes, &stop);
-    let taken = taking.await;
+    let taken = connect_and_take(client, &nats, config, &metrics, &probes, &stop).await;
     // Also when taking ended by itself, so that the server ends with it.
     stop.cancel();
     server.await.context("the server of probes broke")?.context("cannot serve probes")?;
     taken
+}
+
+async fn connect_and_take(
+    client: Client,
+    nats: &NatsConfig,
+    config: Config,
+    metrics: &Metrics,
+    probes: &Probes,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let tracks = Tracks::watch(&client, config.namespaces.iter().map(|binding| binding.name.as_str()));
+    let Some(nats) = unless(stop, Nats::connect(nats, None)).await else { return Ok(()) };
+    let nats = nats.context("cannot use NATS")?;
+    probes.connected(nats.clone());
+    let collector = Collector::new(Kv::matches(&nats), client, config.namespaces);
+    take_batches(&nats, &collector, &tracks, metrics, probes, stop).await
 }
 
 async fn take_batches(

@@ -102,6 +102,22 @@ async fn it_waits_for_the_streams_the_operator_makes_and_stops_while_it_waits() 
 }
 
 #[tokio::test]
+async fn it_is_alive_and_not_ready_while_nats_is_away() {
+    let mut nats = nats_of_the_chart().await;
+    make_streams(&nats).await;
+    nats.stop().await.unwrap();
+    let collector = Collector::start(&nats, &ApiServer::with_tracks(&["admin"])).await;
+    collector.shows("/healthz", "200 OK").await;
+    collector.shows("/readyz", "not connected to NATS").await;
+    nats.restart().await.unwrap();
+    collector.shows("/readyz", "200 OK").await;
+    nats.stop().await.unwrap();
+    collector.shows("/readyz", "not connected to NATS").await;
+    collector.shows("/healthz", "200 OK").await;
+    collector.stop().await;
+}
+
+#[tokio::test]
 async fn a_user_nats_refuses_ends_the_process_with_a_reason() {
     let mut nats = nats_of_the_chart().await;
     nats.configure("authorization {user: other, password: secret}\n").unwrap();
