@@ -73,7 +73,8 @@ impl Sim {
             return;
         }
         self.pod_is_made(uid);
-        let told = self.cluster.assignments[uid].clone();
+        // A Job that somebody else made runs nothing of ours; that it was released is already known to be wrong.
+        let Some(told) = self.cluster.assignments.get(uid).cloned() else { return };
         let pod = uid.replace("job-", "pod-");
         self.change(uid, |job| job.pods.push(PodView { uid: pod.clone(), ..PodView::default() }));
         let worker = Worker { told, pod, alive: true, started: 0, generated: 0, result: None };
