@@ -26,6 +26,3 @@ mod write;
 pub use client::{ClientError, client};
 pub use error::{ApiError, REQUEST_LIMIT, within};
 pub use write::{Creation, create, create_job, delete_job, release_job, replace_status_fenced};
-
-/// The name under which the fences' error was agreed on; the same type serves reads.
-pub type WriteError = ApiError;
