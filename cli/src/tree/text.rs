@@ -136,8 +136,11 @@ fn footer(picture: &Picture, tree: TreeStyle) -> String {
         lines.push(format!("{} = {}", for_people(millis), parts(&picture.timing, millis)));
     }
     if let Some(failure) = &picture.failure {
-        let at = failure.stage.as_deref().map(|stage| format!(" at {stage}")).unwrap_or_default();
-        lines.push(style.paint(Colour::Bad, &format!("failed{at}: {}: {}", failure.reason, one_line(&failure.message))));
+        let stage = failure.stage.as_deref().unwrap_or_default();
+        let at = if stage.is_empty() { String::new() } else { format!(" at {stage}") };
+        let message = one_line(&failure.message);
+        let message = message.strip_prefix(&format!("{stage}: ")).unwrap_or(&message);
+        lines.push(style.paint(Colour::Bad, &format!("failed{at}: {}: {}", failure.reason, message)));
         if !tree.offline {
             lines.push(format!("why    kubectl trackway why {}", picture.run));
         }
