@@ -9,7 +9,10 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
 use tokio::{process::Command, sync::OnceCell};
 
 /// Name of the cluster.
@@ -34,6 +37,8 @@ pub struct Cluster {
     pub audit_log: PathBuf,
     /// Image of the workers the release runs.
     pub worker_image: String,
+    /// Two runs of the tests would clear each other's namespaces.
+    _alone: File,
 }
 
 impl Cluster {
@@ -55,13 +60,15 @@ impl Cluster {
         let kubeconfig = PathBuf::from(run(&cluster, &["kubeconfig", "--name", CLUSTER], &[]).await?);
         let host_address = run(&cluster, &["host-address", "--name", CLUSTER], &[]).await?;
         let audit_log = PathBuf::from(run(&cluster, &["audit", "--name", CLUSTER], &[]).await?);
+        let alone = File::create(kubeconfig.with_file_name("e2e.lock"))?;
+        tokio::task::block_in_place(|| alone.lock())?;
         let config = Kubeconfig::read_from(&kubeconfig)?;
         let client = Client::try_from(Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?)?;
         for (name, _) in BOUND {
             make_namespace(&client, name).await?;
         }
         let worker_image = install(&client, &kubeconfig, &host_address).await?;
-        Ok(Self { client, kubeconfig, host_address, audit_log, worker_image })
+        Ok(Self { client, kubeconfig, host_address, audit_log, worker_image, _alone: alone })
     }
 
     /// Runs the real kubectl; what it printed.
@@ -139,11 +146,8 @@ async fn install(client: &Client, kubeconfig: &Path, host_address: &str) -> anyh
     let nobody = format!("http://{host_address}:9/v1");
     std::fs::write(values.path(), json!({"namespaces": namespaces}).to_string())?;
     let script = repository().join("tests/demo/install");
-    let variables = [
-        ("KUBECONFIG", &*kubeconfig.to_string_lossy()),
-        ("NAMESPACE", RELEASE_NAMESPACE),
-        ("LLM_URL", nobody.as_str()),
-    ];
+    let variables =
+        [("KUBECONFIG", &*kubeconfig.to_string_lossy()), ("NAMESPACE", RELEASE_NAMESPACE), ("LLM_URL", nobody.as_str())];
     run(&script, &["--values", &values.path().to_string_lossy()], &variables).await?;
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), RELEASE_NAMESPACE);
     let operator = serde_json::to_value(deployments.get("trackway-operator").await?)?;

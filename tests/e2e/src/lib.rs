@@ -36,4 +36,4 @@ pub use cluster::Cluster;
 pub use operator::HostOperator;
 pub use outline::Outline;
 pub use place::Place;
-pub use story::{soak, story};
+pub use story::{Outcome, soak, story};

@@ -1,8 +1,9 @@
 //! What must be the same however often a run was disturbed: phases, attempts, verdicts, scores, output hashes.
 
+use std::collections::BTreeMap;
 use trackway_crds::{
     BatchRun, Score,
-    status::{Phase, StagePhase, Verdict},
+    status::{AttemptStatus, Phase, StagePhase, StageStatus, Verdict},
 };
 
 /// The outline of a run.
@@ -23,8 +24,23 @@ pub struct StageOutline {
     pub phase: StagePhase,
     /// Hash of the accepted output.
     pub output: Option<String>,
-    /// Attempts: number, verdict, score and output's hash.
-    pub attempts: Vec<(u32, Option<Verdict>, Option<Score>, Option<String>)>,
+    /// Its attempts in order.
+    pub attempts: Vec<AttemptOutline>,
+}
+
+/// The outline of an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptOutline {
+    /// Number.
+    pub attempt: u32,
+    /// What was decided.
+    pub verdict: Option<Verdict>,
+    /// Overall score.
+    pub score: Option<Score>,
+    /// Score of each dimension.
+    pub dimensions: BTreeMap<String, Score>,
+    /// Hash of its output.
+    pub output: Option<String>,
 }
 
 impl Outline {
@@ -32,15 +48,18 @@ impl Outline {
     #[must_use]
     pub fn of(run: &BatchRun) -> Self {
         let status = run.status.clone().unwrap_or_default();
-        let stage = |stage: trackway_crds::status::StageStatus| StageOutline {
+        let attempt = |attempt: AttemptStatus| AttemptOutline {
+            attempt: attempt.attempt,
+            verdict: attempt.verdict,
+            score: attempt.score,
+            dimensions: attempt.dimensions,
+            output: attempt.output.map(|output| output.sha256),
+        };
+        let stage = |stage: StageStatus| StageOutline {
             name: stage.name,
             phase: stage.phase,
             output: stage.output.map(|output| output.sha256),
-            attempts: stage
-                .attempts
-                .into_iter()
-                .map(|attempt| (attempt.attempt, attempt.verdict, attempt.score, attempt.output.map(|output| output.sha256)))
-                .collect(),
+            attempts: stage.attempts.into_iter().map(attempt).collect(),
         };
         Self { phase: status.phase, stages: status.stages.into_iter().map(stage).collect() }
     }

@@ -81,7 +81,7 @@ pub enum StoreKind {
 /// Where the log of a namespace's own operator is kept.
 #[must_use]
 pub fn operator_log(namespace: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("trackway-{}-operator-{namespace}.log", std::process::id()))
+    std::env::temp_dir().join(format!("trackway-operator-{namespace}.log"))
 }
 
 impl Place {
@@ -200,7 +200,8 @@ impl Place {
     pub async fn endpoint(&self, name: &str, patch: Value) -> anyhow::Result<()> {
         let mut spec = json!({"baseURL": self.llm_url()});
         merge(&mut spec, &patch);
-        let object = json!({"apiVersion": "trackway.dev/v1alpha1", "kind": "ModelEndpoint", "metadata": {"name": name}, "spec": spec});
+        let object =
+            json!({"apiVersion": "trackway.dev/v1alpha1", "kind": "ModelEndpoint", "metadata": {"name": name}, "spec": spec});
         self.apply::<ModelEndpoint>(&object).await.map(drop)
     }
 
@@ -223,7 +224,10 @@ impl Place {
         let part = |key: &str| parts.get(key).cloned().with_context(|| format!("track.yaml has no {key}"));
         let (mut track, mut map) = (part("track")?, part("prompts")?);
         let prompts_name = format!("{name}-prompts");
-        merge(&mut track, &json!({"metadata": {"name": name}, "spec": {"promptsFrom": {"configMapRef": {"name": prompts_name}}}}));
+        merge(
+            &mut track,
+            &json!({"metadata": {"name": name}, "spec": {"promptsFrom": {"configMapRef": {"name": prompts_name}}}}),
+        );
         merge(&mut track, patch);
         merge(&mut map, &json!({"metadata": {"name": prompts_name}, "data": prompts}));
         Ok((track, map))
@@ -277,7 +281,8 @@ impl Place {
     /// # Errors
     /// As the API server answers.
     pub async fn start(&self, name: &str, track: &str, batch: BatchSpec) -> anyhow::Result<BatchRun> {
-        let spec = trackway_crds::BatchRunSpec { track_ref: TrackRef { name: track.into() }, batch, suspend: false, cancel: false };
+        let spec =
+            trackway_crds::BatchRunSpec { track_ref: TrackRef { name: track.into() }, batch, suspend: false, cancel: false };
         let mut run = BatchRun::new(name, spec);
         run.metadata.labels = Some([(labels::TRACK.to_owned(), track.to_owned())].into());
         let created = self.api::<BatchRun>().create(&PostParams::default(), &run).await;
@@ -319,7 +324,11 @@ impl Place {
             Ok(found) => found?.with_context(|| format!("run {run} vanished")),
             Err(_) => {
                 let found = api.get_opt(run).await?.map(|run| diagnosis::tree(&run));
-                bail!("{}/{run}: not so after {limit:?}: {what}\n{}", self.namespace, found.unwrap_or_else(|| "no such run".into()))
+                bail!(
+                    "{}/{run}: not so after {limit:?}: {what}\n{}",
+                    self.namespace,
+                    found.unwrap_or_else(|| "no such run".into())
+                )
             }
         }
     }
@@ -346,7 +355,12 @@ impl Place {
     ///
     /// # Errors
     /// When it does not in time, with what the Track says.
-    pub async fn until_track(&self, name: &str, what: &str, holds: impl Fn(&Track) -> bool + Send + Sync) -> anyhow::Result<Track> {
+    pub async fn until_track(
+        &self,
+        name: &str,
+        what: &str,
+        holds: impl Fn(&Track) -> bool + Send + Sync,
+    ) -> anyhow::Result<Track> {
         let condition = |found: Option<&Track>| found.is_some_and(&holds);
         match timeout(TRACK_LIMIT, await_condition(self.api::<Track>(), name, condition)).await {
             Ok(found) => found?.with_context(|| format!("track {name} vanished")),
@@ -363,14 +377,21 @@ impl Place {
     /// As the API server answers.
     pub async fn clear<K>(&self) -> anyhow::Result<()>
     where
-        K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+        K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + 'static,
     {
         let api = self.api::<K>();
         let old = api.list(&ListParams::default()).await?;
         api.delete_collection(&DeleteParams::background(), &ListParams::default()).await?;
         for object in old {
             let gone = |found: Option<&K>| found.is_none();
-            timeout(TRACK_LIMIT, await_condition(api.clone(), &object.name_any(), gone)).await.context("an old object stays")??;
+            timeout(TRACK_LIMIT, await_condition(api.clone(), &object.name_any(), gone))
+                .await
+                .context("an old object stays")??;
         }
         Ok(())
     }
@@ -384,7 +405,9 @@ impl Place {
         let held = |calls: &[CallRecord]| {
             calls.iter().any(|call| call.state == CallState::Held && call.trackway.run_name.starts_with(&prefix))
         };
-        timeout(CALL_LIMIT, self.llm.until_calls(held)).await.with_context(|| format!("track {track} asked for nothing that is held"))
+        timeout(CALL_LIMIT, self.llm.until_calls(held))
+            .await
+            .with_context(|| format!("track {track} asked for nothing that is held"))
     }
 
     /// Calls the scripted LLM answered well for `run`, by kind, stage and attempt.
@@ -401,7 +424,6 @@ impl Place {
 pub fn phase(run: &BatchRun) -> Option<Phase> {
     run.status.as_ref()?.phase
 }
-
 
 fn port_of(url: &str) -> anyhow::Result<u16> {
     let port = url.rsplit_once(':').map(|(_, port)| port).with_context(|| format!("{url} has no port"))?;

@@ -24,7 +24,8 @@ pub async fn fetch_all(place: &Place, run: &BatchRun) -> anyhow::Result<Vec<Vec<
         if !seen.insert(reference.clone()) {
             continue;
         }
-        let text = place.store.get_blob(&scope, &reference).await.with_context(|| format!("{} names {reference:?}", place.name(run)))?;
+        let text =
+            place.store.get_blob(&scope, &reference).await.with_context(|| format!("{} names {reference:?}", place.name(run)))?;
         same(&reference, &text)?;
         // A record names input, output and verdict; a stage's input names the outputs before it.
         open.extend(serde_json::from_slice::<Value>(&text).iter().flat_map(found_in));

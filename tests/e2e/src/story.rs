@@ -14,21 +14,38 @@ pub fn soak() -> bool {
     std::env::var("TRACKWAY_SOAK").is_ok_and(|value| value == "1")
 }
 
+/// How a story ended.
+pub type Outcome = Result<(), Failed>;
+
+/// Why a story failed: the whole chain, and no stack, which would only show this crate.
+pub struct Failed(String);
+
+impl std::fmt::Debug for Failed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
 /// Tells a story that plays in `namespace`; when it fails, prints what that looks like.
 ///
 /// # Errors
 /// What the story says; its panics go on as panics.
-pub fn story(namespace: &str, plot: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let runtime = RUNTIME.as_ref().map_err(|error| anyhow::anyhow!("no runtime: {error}"))?;
+pub fn story(namespace: &str, plot: impl Future<Output = anyhow::Result<()>>) -> Outcome {
+    let runtime = RUNTIME.as_ref().map_err(|error| Failed(format!("no runtime: {error}")))?;
     runtime.block_on(async {
         let started = Instant::now();
         let outcome = AssertUnwindSafe(plot).catch_unwind().await;
         let ended_well = matches!(outcome, Ok(Ok(())));
-        say(&format!("{namespace}: {} after {:.1} s", if ended_well { "ends well" } else { "fails" }, started.elapsed().as_secs_f64()));
+        say(&format!(
+            "{namespace}: {} after {:.1} s",
+            if ended_well { "ends well" } else { "fails" },
+            started.elapsed().as_secs_f64()
+        ));
         if !ended_well && let Ok(cluster) = Cluster::shared().await {
             say(&diagnosis::of(cluster, namespace).await);
         }
-        outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let outcome = outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        outcome.map_err(|error| Failed(format!("{error:#}")))
     })
 }
 

@@ -1,7 +1,7 @@
 //! The table `bad_input.yaml`, row by row.
 
-use crate::{Context, Result, STEP, ensure};
-use futures::{StreamExt, TryStreamExt, stream};
+use crate::{Context, Outcome, Result, STEP, ensure};
+use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, ResourceExt,
@@ -86,7 +86,9 @@ async fn place() -> Result<std::sync::Arc<Place>> {
 fn rules() -> Result<String> {
     let mut all = vec![busy()?];
     for (track, row) in rows(RefusedBy::Run)? {
-        let large = row.answer_bytes.map(|bytes| json!({"name": "large", "when": {"kind": "generate"}, "then": {"text": "x".repeat(bytes)}}));
+        let large = row
+            .answer_bytes
+            .map(|bytes| json!({"name": "large", "when": {"kind": "generate"}, "then": {"text": "x".repeat(bytes)}}));
         let large: Option<Rule> = large.map(serde_json::from_value).transpose()?;
         for mut rule in row.rules.into_iter().chain(large) {
             rule.when.headers.insert("x-trackway-run-name".into(), format!("{track}-*"));
@@ -104,7 +106,7 @@ fn busy() -> Result<Rule> {
 }
 
 #[test]
-fn the_api_server_refuses_what_breaks_a_rule() -> Result<()> {
+fn the_api_server_refuses_what_breaks_a_rule() -> Outcome {
     story(NAMESPACE, async {
         let place = place().await?;
         let rows = rows(RefusedBy::Apiserver)?;
@@ -140,11 +142,8 @@ where
     K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + serde::Serialize + Debug,
 {
     // Sent as it is written: our own types would refuse some of it themselves.
-    let dynamic: Api<kube::api::DynamicObject> = Api::namespaced_with(
-        api.clone().into_client(),
-        NAMESPACE,
-        &kube::api::ApiResource::erase::<K>(&()),
-    );
+    let dynamic: Api<kube::api::DynamicObject> =
+        Api::namespaced_with(api.clone().into_client(), NAMESPACE, &kube::api::ApiResource::erase::<K>(&()));
     let object: kube::api::DynamicObject = serde_json::from_value(object.clone())?;
     let Some(change) = &row.change else {
         let dry = PostParams { dry_run: true, ..PostParams::default() };
@@ -189,16 +188,24 @@ fn collect_rules(value: &Value, rules: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn a_wrong_track_says_so_before_any_batch_meets_it() -> Result<()> {
+fn a_wrong_track_says_so_before_any_batch_meets_it() -> Outcome {
     story(NAMESPACE, async {
         let place = place().await?;
         let rows = rows(RefusedBy::Track)?;
-        for (name, row) in &rows {
-            said_by_the_track(&place, name, row).await.with_context(|| row.name.clone())?;
-        }
-        say(&format!("{} rows refused by their Track", rows.len()));
-        Ok(())
+        let told =
+            rows.iter().map(|(name, row)| async { said_by_the_track(&place, name, row).await.with_context(|| row.name.clone()) });
+        let told: Vec<Result<()>> = stream::iter(told).buffer_unordered(BESIDE).collect().await;
+        all_held(told, "their Track")
     })
+}
+
+/// Counts rows, and names every one that failed.
+fn all_held(told: Vec<Result<()>>, by: &str) -> Result<()> {
+    let rows = told.len();
+    let failed: Vec<String> = told.into_iter().filter_map(|row| row.err().map(|error| format!("{error:#}"))).collect();
+    ensure!(failed.is_empty(), "{} of {rows} rows failed:\n{}", failed.len(), failed.join("\n"));
+    say(&format!("{rows} rows refused by {by}"));
+    Ok(())
 }
 
 async fn said_by_the_track(place: &Place, name: &str, row: &Row) -> Result<()> {
@@ -215,14 +222,14 @@ async fn said_by_the_track(place: &Place, name: &str, row: &Row) -> Result<()> {
 }
 
 #[test]
-fn a_run_ends_with_the_class_and_reason_of_what_went_wrong() -> Result<()> {
+fn a_run_ends_with_the_class_and_reason_of_what_went_wrong() -> Outcome {
     story(NAMESPACE, async {
         let place = place().await?;
         let rows = rows(RefusedBy::Run)?;
-        let told = rows.iter().map(|(name, row)| async { said_by_the_run(&place, name, row).await.with_context(|| row.name.clone()) });
-        let told: Vec<()> = stream::iter(told).buffer_unordered(BESIDE).try_collect().await?;
-        say(&format!("{} rows refused by their run", told.len()));
-        Ok(())
+        let told =
+            rows.iter().map(|(name, row)| async { said_by_the_run(&place, name, row).await.with_context(|| row.name.clone()) });
+        let told: Vec<Result<()>> = stream::iter(told).buffer_unordered(BESIDE).collect().await;
+        all_held(told, "their run")
     })
 }
 
@@ -259,7 +266,7 @@ fn document(id: &str, event_bytes: Option<usize>) -> BatchDocument {
 
 /// A server that is busy for a while costs time and nothing else.
 #[test]
-fn a_while_of_429_is_waited_out() -> Result<()> {
+fn a_while_of_429_is_waited_out() -> Outcome {
     story(NAMESPACE, async {
         let place = place().await?;
         place.track("busy", &json!({})).await?;
@@ -268,7 +275,11 @@ fn a_while_of_429_is_waited_out() -> Result<()> {
         let run = place.until(&name, "has ended", limit, |run| phase(run).is_some_and(Phase::is_finished)).await?;
         ensure!(phase(&run) == Some(Phase::Succeeded), "it ended as {:?}", phase(&run));
         let insights = &run.status.as_ref().context("no status")?.stages[0];
-        ensure!(insights.attempts.len() == 1 && insights.attempts[0].attempt == 1, "another attempt was made: {:?}", insights.attempts);
+        ensure!(
+            insights.attempts.len() == 1 && insights.attempts[0].attempt == 1,
+            "another attempt was made: {:?}",
+            insights.attempts
+        );
         let answered: BTreeMap<String, u64> = place.answered(&run);
         ensure!(answered["Generate insights/1"] == 1, "generations: {answered:?}");
         Ok(())

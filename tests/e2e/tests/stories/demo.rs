@@ -1,6 +1,6 @@
 //! What the demo shows, held against what it promises: one batch, three tracks, every column, every reference.
 
-use crate::{Context, Result, ensure};
+use crate::{Context, Outcome, Result, ensure};
 use kube::{Api, ResourceExt, api::ListParams};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +22,7 @@ const NAMESPACE: &str = "e2e-demo";
 const TRACKS: [&str; 3] = ["admin", "individual", "team"];
 
 #[test]
-fn a_ready_batch_runs_through_every_track_that_wants_it() -> Result<()> {
+fn a_ready_batch_runs_through_every_track_that_wants_it() -> Outcome {
     story(NAMESPACE, async {
         let place = Place::bound(NAMESPACE).await?;
         let rules = std::fs::read_to_string(repository().join("tests/demo/rules.yaml"))?;
@@ -65,8 +65,21 @@ async fn submitted(place: &Place) -> Result<String> {
     let events = tempfile::Builder::new().suffix(".jsonl").tempfile()?;
     std::fs::write(events.path(), lines.join("\n"))?;
     let file = events.path().to_string_lossy().into_owned();
-    let arguments =
-        ["submit", "-n", NAMESPACE, "--events", &file, "--tenant", "octo-org", "--priority", "High", "--label", "plan=pro", "-o", "json"];
+    let arguments = [
+        "submit",
+        "-n",
+        NAMESPACE,
+        "--events",
+        &file,
+        "--tenant",
+        "octo-org",
+        "--priority",
+        "High",
+        "--label",
+        "plan=pro",
+        "-o",
+        "json",
+    ];
     let printed = place.cluster.trackway("kubectl-trackway", &arguments).await?;
     let submitted: Value = serde_json::from_str(&printed).with_context(|| printed.clone())?;
     Ok(submitted["batch"].as_str().context("no batch id")?.to_owned())
@@ -133,7 +146,8 @@ async fn columns_follow_from_the_stages(place: &Place, run: &BatchRun) -> Result
     let name = run.name_any();
     let score = score.context("no score")?.to_string();
     let (progress, retries) = (format!("{done}/{}", stages.len()), retries.to_string());
-    let columns = [&name, &run.spec.track_ref.name, tenant, priority.as_str(), "Succeeded", &last, &progress, &score, &retries, &duration];
+    let columns =
+        [&name, &run.spec.track_ref.name, tenant, priority.as_str(), "Succeeded", &last, &progress, &score, &retries, &duration];
     ensure!(cells.len() == 11 && cells[..10] == columns, "printed {cells:?}, expected {columns:?} and an age");
     Ok(())
 }
@@ -161,7 +175,7 @@ async fn a_failed_run_can_be_waited_for(place: &Place) -> Result<()> {
 
 /// `kubectl explain` has words for every field a user can meet.
 #[test]
-fn every_field_is_explained() -> Result<()> {
+fn every_field_is_explained() -> Outcome {
     story(NAMESPACE, async {
         let place = Place::bound(NAMESPACE).await?;
         for kind in ["batchruns", "tracks", "modelendpoints"] {

@@ -1,6 +1,6 @@
 //! What people do to runs: hold them, let them go on, stop them, delete them, edit their Track meanwhile.
 
-use crate::{Context, Result, STEP, ensure};
+use crate::{Context, Outcome, Result, STEP, ensure};
 use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap, core::v1::Pod};
 use kube::{
     Api, Resource, ResourceExt,
@@ -37,7 +37,7 @@ where
 }
 
 #[test]
-fn a_suspended_run_finishes_its_attempt_and_goes_on_when_resumed() -> Result<()> {
+fn a_suspended_run_finishes_its_attempt_and_goes_on_when_resumed() -> Outcome {
     story(NAMESPACE, async {
         let place = Place::bound(NAMESPACE).await?;
         place.track("suspended", &json!({})).await?;
@@ -60,7 +60,7 @@ fn a_suspended_run_finishes_its_attempt_and_goes_on_when_resumed() -> Result<()>
 }
 
 #[test]
-fn a_cancelled_run_stops_its_work_and_stays_cancelled() -> Result<()> {
+fn a_cancelled_run_stops_its_work_and_stays_cancelled() -> Outcome {
     story(NAMESPACE, async {
         let place = Place::bound(NAMESPACE).await?;
         place.track("cancelled", &json!({})).await?;
@@ -79,7 +79,7 @@ fn a_cancelled_run_stops_its_work_and_stays_cancelled() -> Result<()> {
 }
 
 #[test]
-fn a_deleted_run_takes_its_jobs_and_pods_with_it() -> Result<()> {
+fn a_deleted_run_takes_its_jobs_and_pods_with_it() -> Outcome {
     story(NAMESPACE, async {
         let place = Place::bound(NAMESPACE).await?;
         place.track("deleted", &json!({})).await?;
@@ -94,7 +94,7 @@ fn a_deleted_run_takes_its_jobs_and_pods_with_it() -> Result<()> {
 }
 
 #[test]
-fn inv05_a_finished_run_refuses_every_change() -> Result<()> {
+fn inv05_a_finished_run_refuses_every_change() -> Outcome {
     story(NAMESPACE, async {
         let place = Place::bound(NAMESPACE).await?;
         place.track("finished", &json!({})).await?;
@@ -115,7 +115,7 @@ fn inv05_a_finished_run_refuses_every_change() -> Result<()> {
 }
 
 #[test]
-fn inv06_a_run_keeps_the_revision_it_started_with() -> Result<()> {
+fn inv06_a_run_keeps_the_revision_it_started_with() -> Outcome {
     story(NAMESPACE, async {
         let place = Place::bound(NAMESPACE).await?;
         let track = place.track("edited", &json!({})).await?;
@@ -126,27 +126,36 @@ fn inv06_a_run_keeps_the_revision_it_started_with() -> Result<()> {
 
         let prompts = Patch::Merge(json!({"data": {"summary.md": "Write a poem about {{ stages.plan.text }}"}}));
         place.api::<ConfigMap>().patch("edited-prompts", &PatchParams::default(), &prompts).await?;
-        let renewed = |track: &trackway_crds::Track| track.status.as_ref().is_some_and(|status| status.revision.as_ref() != Some(&old));
+        let renewed =
+            |track: &trackway_crds::Track| track.status.as_ref().is_some_and(|status| status.revision.as_ref() != Some(&old));
         place.until_track("edited", "has a new revision", renewed).await?;
         place.llm.release(&hold);
 
         let run = place.until_succeeded(&name).await?;
-        ensure!(run.status.as_ref().is_some_and(|status| status.revision.as_ref() == Some(&old)), "another revision: {:?}", run.status);
+        ensure!(
+            run.status.as_ref().is_some_and(|status| status.revision.as_ref() == Some(&old)),
+            "another revision: {:?}",
+            run.status
+        );
         let texts = trackway_e2e::references::fetch_all(&place, &run).await?;
         let texts: Vec<_> = texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect();
-        ensure!(texts.iter().any(|text| text.contains("Sum up:")) && !texts.iter().any(|text| text.contains("poem")), "the new prompt was used");
+        ensure!(
+            texts.iter().any(|text| text.contains("Sum up:")) && !texts.iter().any(|text| text.contains("poem")),
+            "the new prompt was used"
+        );
         Ok(())
     })
 }
 
 /// Nothing waits for a model here, so nothing should take long.
 #[test]
-fn a_run_that_waits_for_its_track_starts_when_the_track_comes() -> Result<()> {
+fn a_run_that_waits_for_its_track_starts_when_the_track_comes() -> Outcome {
     story(NAMESPACE, async {
         let place = Place::bound(NAMESPACE).await?;
         let name = place.start_fresh("late").await?.name_any();
         let waiting = place.until(&name, "is pending", STEP, |run| phase(run) == Some(Phase::Pending)).await?;
-        let reconciling = waiting.status.iter().flat_map(|status| &status.conditions).find(|condition| condition.type_ == "Reconciling");
+        let reconciling =
+            waiting.status.iter().flat_map(|status| &status.conditions).find(|condition| condition.type_ == "Reconciling");
         ensure!(reconciling.is_some_and(|condition| condition.message.contains("there is no Track late")), "{reconciling:?}");
         place.track("late", &json!({})).await?;
         place.until(&name, "succeeded", Duration::from_secs(60), |run| phase(run) == Some(Phase::Succeeded)).await.map(drop)

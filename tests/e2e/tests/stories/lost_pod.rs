@@ -1,6 +1,6 @@
 //! A worker pod is lost at the worst moment.
 
-use crate::{Context, Result, ensure};
+use crate::{Context, Outcome, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     ResourceExt,
@@ -12,7 +12,7 @@ use trackway_scripted_llm::When;
 
 /// The pod goes while the model still holds its verdict: the generation is stored by then, so the second try only judges.
 #[test]
-fn inv03_a_pod_lost_during_its_judgement_costs_no_second_generation() -> Result<()> {
+fn inv03_a_pod_lost_during_its_judgement_costs_no_second_generation() -> Outcome {
     story("e2e-life", async {
         let place = Place::bound("e2e-life").await?;
         place.track("lost-pod", &json!({})).await?;

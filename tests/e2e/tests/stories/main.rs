@@ -6,9 +6,11 @@ mod demo;
 mod life;
 mod lost_pod;
 mod outage;
+mod secrets;
 
 use anyhow::{Context, Result, ensure};
 use std::{path::Path, time::Duration};
+use trackway_e2e::Outcome;
 
 /// The operator that can be ended at its k-th write.
 fn operator() -> &'static Path {
