@@ -33,7 +33,7 @@ pub use connection::Nats;
 pub use delivery::Delivery;
 pub use error::NatsError;
 pub use kv::{KeyCreation, KeyUpdate, Kv, KvEntry};
-pub use results::{publish_result, read_results};
+pub use results::{publish_result, read_results, result_stored_at};
 pub use retry::{Retryable, with_retry};
 pub use streams::{StreamSettings, ensure_streams};
 pub use subjects::{result_subject, results_of_namespace};

@@ -1,5 +1,7 @@
 //! Results of attempts: one message a subject, the first wins.
 
+use std::time::SystemTime;
+
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -33,6 +35,14 @@ pub async fn read_results(nats: &Nats, subjects: &[String]) -> Result<Vec<(Strin
         .try_filter_map(|found| std::future::ready(Ok(found)))
         .try_collect()
         .await
+}
+
+/// When the result of `subject` was stored, by the server's clock; `None` when there is none yet.
+///
+/// # Errors
+/// As [`read_results`].
+pub async fn result_stored_at(nats: &Nats, subject: &str) -> Result<Option<SystemTime>, NatsError> {
+    Ok(last_by_subject(nats, RESULTS_STREAM, subject).await?.map(|message| message.time.into()))
 }
 
 async fn read_result(nats: &Nats, subject: String) -> Result<Option<(String, Bytes)>, NatsError> {

@@ -1,7 +1,9 @@
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use trackway_nats::{Nats, NatsError, Publication, Wake};
-use trackway_nats::{publish_result, read_results, result_subject, results_of_namespace, watch_results, with_retry};
+use trackway_nats::{
+    publish_result, read_results, result_stored_at, result_subject, results_of_namespace, watch_results, with_retry,
+};
 
 use crate::{ready, soon};
 
@@ -34,6 +36,16 @@ async fn missing_results_are_left_out() {
     publish(&nats, 3, "three").await;
     let found = read_results(&nats, &(0..5).map(subject).collect::<Vec<_>>()).await.unwrap();
     assert_eq!(found, vec![(subject(1), Bytes::from("one")), (subject(3), Bytes::from("three"))]);
+}
+
+#[tokio::test]
+async fn when_a_result_was_stored_is_known() {
+    let (_server, nats) = ready().await;
+    assert_eq!(result_stored_at(&nats, &subject(0)).await.unwrap(), None);
+    let before = std::time::SystemTime::now();
+    publish(&nats, 0, "first").await;
+    let stored_at = result_stored_at(&nats, &subject(0)).await.unwrap().unwrap();
+    assert!(before <= stored_at && stored_at <= std::time::SystemTime::now(), "{stored_at:?}");
 }
 
 #[tokio::test]

@@ -1,0 +1,92 @@
+//! `trackway-bench`: sends batches through the installed Trackway of the current kubeconfig and prints what they cost.
+//!
+//! Everything is measured from outside: the time JetStream stored a result, the API server's audit log, the first line of a
+//! worker's log, `/proc`. It has to run on the machine of the built-in cluster, whose clocks are one. Goals are printed as met or
+//! missed and never decide the exit code.
+
+mod audit;
+mod figures;
+mod load;
+mod memory;
+mod place;
+mod starts;
+mod steps;
+mod table;
+
+use clap::Parser;
+use figures::Measured;
+use jiff::Timestamp;
+use load::LOADS;
+use place::Place;
+use std::{
+    io::{Write as _, stderr, stdout},
+    path::PathBuf,
+    time::Instant,
+};
+
+/// Measures an installed Trackway and prints figures with their goals.
+#[derive(Parser, Clone, Debug)]
+#[command(version, about, after_help = "Example:\n  make bench")]
+struct Args {
+    /// Namespace of Trackway and of the Tracks.
+    #[arg(long, default_value = "trackway", value_name = "NAME")]
+    namespace: String,
+    /// The API server's audit log.
+    #[arg(long, value_name = "FILE")]
+    audit_log: PathBuf,
+    /// The program that submits batches.
+    #[arg(long, value_name = "PROGRAM")]
+    cli: PathBuf,
+    /// Events of every batch, as `trackway submit` takes them.
+    #[arg(long, value_name = "FILE_OR_DIR")]
+    events: PathBuf,
+    /// Batches of each load.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=400), value_name = "N")]
+    batches: u32,
+    /// Something else to print with the table.
+    #[arg(long = "beside", value_name = "TEXT")]
+    beside: Vec<String>,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    // Fails only when one is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let args = Args::parse();
+    let place = Place::open(args.clone()).await?;
+    let machine = machine(&place).await?;
+    let mark = format!("{:04x}", Timestamp::now().as_second() & 0xffff);
+
+    // The first pods of a node are not what later ones are.
+    LOADS[1].run(&place, 1, &format!("{}w", &mark[..3])).await?;
+    let idle = place.operator_memory().await?;
+    let mut measured: Vec<Measured> = Vec::new();
+    for load in &LOADS {
+        let begun = Instant::now();
+        let runs = load.run(&place, args.batches, &mark).await?;
+        writeln!(stderr(), "{}: {} runs in {:.0} s", load.name, runs.len(), begun.elapsed().as_secs_f64())?;
+        measured.push((load.name, runs));
+    }
+    let after = place.operator_memory().await?;
+
+    let mut all = figures::of_runs(&place, &args.namespace, &args.audit_log, &measured).await?;
+    all.extend(figures::of_lease(&args.namespace, &args.audit_log)?);
+    all.extend(figures::of_status(&measured)?);
+    all.extend(figures::of_memory(idle, after));
+    let beside: String = args.beside.iter().map(|text| format!("{text}\n")).collect();
+    writeln!(stdout(), "{machine}\n{beside}\n{}", table::table(&all))?;
+    Ok(())
+}
+
+/// When, and what this machine is and was doing when asked.
+async fn machine(place: &Place) -> anyhow::Result<String> {
+    let cores = std::thread::available_parallelism()?;
+    let memory = std::fs::read_to_string("/proc/meminfo")?;
+    let kibibytes =
+        memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    let load = std::fs::read_to_string("/proc/loadavg")?;
+    let load = load.split(' ').next().unwrap_or_default();
+    let version = place.client.apiserver_version().await?.git_version;
+    let (today, gibibytes) = (Timestamp::now().strftime("%Y-%m-%d %H:%M UTC"), kibibytes.unwrap_or_default() / 1024 / 1024);
+    Ok(format!("{today}; {cores} cores, {gibibytes} GiB; load average before {load}; Kubernetes {version} on one node"))
+}
