@@ -23,5 +23,3 @@ pub const TRY: &str = "trackway.dev/try";
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`MANAGED_BY`].
 pub const MANAGER: &str = "trackway";
-/// Finalizer of a revision that unfinished runs still need.
-pub const IN_USE: &str = "trackway.dev/in-use";

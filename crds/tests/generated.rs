@@ -1,5 +1,7 @@
 //! Generated files are committed. A stale one is rewritten here and the test fails once, so running it twice is the whole tool.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail their test")]
+
 use std::{fs, path::Path};
 use trackway_crds::manifests::{contract_schemas, definitions};
 

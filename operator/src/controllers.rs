@@ -8,7 +8,7 @@ use crate::{
     run::{self, Memory},
     track,
 };
-use futures::{FutureExt, Stream, StreamExt, future};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future};
 use jiff::Timestamp;
 use k8s_openapi::api::{
     batch::v1::Job,
@@ -22,7 +22,7 @@ use kube::{
         watcher,
     },
 };
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt::Debug, sync::Arc, time::Duration};
 use tokio::sync::watch;
 use trackway_crds::{BatchRun, ModelEndpoint, Track, labels};
 use trackway_kubernetes::events::recorder;
@@ -49,12 +49,12 @@ async fn one_namespace(
 ) {
     let ours = watcher::Config::default().labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER));
     let everything = watcher::Config::default();
-    let (runs, run_events) = watched::<BatchRun>(Api::namespaced(client.clone(), &namespace), everything.clone());
-    let (jobs, job_events) = watched::<Job>(Api::namespaced(client.clone(), &namespace), ours.clone());
-    let (pods, pod_events) = watched::<Pod>(Api::namespaced(client.clone(), &namespace), ours);
-    let (tracks, track_events) = watched::<Track>(Api::namespaced(client.clone(), &namespace), everything);
+    let (runs, runs_full, run_events) = watched::<BatchRun>(Api::namespaced(client.clone(), &namespace), everything.clone());
+    let (jobs, jobs_full, job_events) = watched::<Job>(Api::namespaced(client.clone(), &namespace), ours.clone());
+    let (pods, pods_full, pod_events) = watched::<Pod>(Api::namespaced(client.clone(), &namespace), ours);
+    let (tracks, tracks_full, track_events) = watched::<Track>(Api::namespaced(client.clone(), &namespace), everything);
     // A run planned before the caches are full would look as if its Jobs were gone.
-    let caches = full(jobs.clone(), pods.clone(), tracks.clone()).boxed().shared();
+    let caches = full([jobs_full, pods_full, tracks_full.clone()]).boxed().shared();
     let resolver = Arc::new(resolver(&client, &namespace, &metrics));
     let config = controller::Config::default().concurrency(args.concurrency);
     let stores = (jobs, pods, tracks.clone());
@@ -72,7 +72,7 @@ async fn one_namespace(
         track::error_policy,
         Arc::clone(&resolver),
     );
-    let sweeper = sweep(resolver, runs, tracks, stopped);
+    let sweeper = sweep(resolver, (runs, tracks), full([runs_full, tracks_full]), stopped);
     future::join3(drain("run", run_controller), drain("track", track_controller), sweeper).await;
 }
 
@@ -110,9 +110,14 @@ fn run_context(
     }
 }
 
-async fn full(jobs: Store<Job>, pods: Store<Pod>, tracks: Store<Track>) {
-    // A store whose writer is gone belongs to a controller that ends.
-    let _ = future::join3(jobs.wait_until_ready(), pods.wait_until_ready(), tracks.wait_until_ready()).await;
+/// Turns true when a cache holds everything there is.
+type Full = watch::Receiver<bool>;
+
+async fn full<const N: usize>(caches: [Full; N]) {
+    for mut cache in caches {
+        // A cache whose writer is gone belongs to a controller that ends.
+        let _ = cache.wait_for(|full| *full).await;
+    }
 }
 
 /// Runs that wait for a Track wake when it changes.
@@ -142,18 +147,25 @@ fn after_caches(caches: Caches) -> impl FnMut(Arc<BatchRun>, Arc<run::Context>) 
 
 type Events<K> = futures::stream::BoxStream<'static, Result<K, watcher::Error>>;
 
-/// A cache and what changes in it.
-fn watched<K>(api: Api<K>, config: watcher::Config) -> (Store<K>, Events<K>)
+/// A cache, whether it is full, and what changes in it. A store's own `wait_until_ready` wakes only the last of those that
+/// wait; that one is the Controller.
+fn watched<K>(api: Api<K>, config: watcher::Config) -> (Store<K>, Full, Events<K>)
 where
     K: kube::Resource<DynamicType = ()> + Clone + Debug + serde::de::DeserializeOwned + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
+    let (fill, full) = watch::channel(false);
     let events = watcher(api, config)
         .default_backoff()
         .modify(|object| object.managed_fields_mut().clear())
         .reflect(writer)
+        .inspect_ok(move |event| {
+            if matches!(event, watcher::Event::InitDone) {
+                fill.send_replace(true);
+            }
+        })
         .touched_objects();
-    (store, events.boxed())
+    (store, full, events.boxed())
 }
 
 fn run_of_pod(pod: Pod) -> Option<ObjectRef<BatchRun>> {
@@ -209,18 +221,22 @@ fn track_controller(client: &Client, namespace: &str, tracks: Store<Track>) -> C
         })
 }
 
-async fn sweep(context: Arc<track::Context>, runs: Store<BatchRun>, tracks: Store<Track>, stopped: watch::Receiver<bool>) {
+async fn sweep(
+    context: Arc<track::Context>,
+    (runs, tracks): (Store<BatchRun>, Store<Track>),
+    caches: impl Future<Output = ()>,
+    stopped: watch::Receiver<bool>,
+) {
+    caches.await;
     let mut period = tokio::time::interval(SWEEP_PERIOD);
     let mut stop = std::pin::pin!(stop(stopped));
+    let mut unneeded = BTreeSet::new();
     loop {
         tokio::select! {
             _ = period.tick() => {}
             () = &mut stop => return,
         }
-        if runs.wait_until_ready().await.is_err() || tracks.wait_until_ready().await.is_err() {
-            return;
-        }
-        match track::sweep(&context, runs.state(), tracks.state()).await {
+        match track::sweep(&context, runs.state(), tracks.state(), &mut unneeded).await {
             Ok(0) => {}
             Ok(deleted) => tracing::info!(deleted, "deleted revisions nothing needs any more"),
             Err(error) => tracing::warn!(%error, "revisions are swept again later"),

@@ -1,8 +1,7 @@
-//! Deletes revisions that nothing needs any more: not the newest of their Track, named by no run, and older than any run that may
-//! be about to pin them.
+//! Deletes revisions that nothing needs any more: not the newest of their Track, and named by no run, at two sweeps in a row. A
+//! run that read its Track before the first has pinned its revision by the second.
 
 use super::{Context, Error};
-use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     ResourceExt,
@@ -12,34 +11,35 @@ use std::collections::BTreeSet;
 use trackway_crds::{BatchRun, Track, labels};
 use trackway_kubernetes::within;
 
-/// A run that read its Track this long ago has pinned its revision, or reads again.
-const GRACE: SignedDuration = SignedDuration::from_hours(1);
-
-/// One sweep. `runs` and `tracks` are everything in the namespace.
+/// One sweep. `runs` and `tracks` are everything in the namespace; `unneeded` is what the last sweep found and this one leaves for
+/// the next. Returns how many revisions were deleted.
 pub(crate) async fn sweep(
     context: &Context,
     runs: impl IntoIterator<Item = impl AsRef<BatchRun>>,
     tracks: impl IntoIterator<Item = impl AsRef<Track>>,
+    unneeded: &mut BTreeSet<String>,
 ) -> Result<usize, Error> {
     let pinned = runs.into_iter().filter_map(|run| run.as_ref().status.as_ref()?.revision.clone());
     let newest = tracks.into_iter().filter_map(|track| track.as_ref().status.as_ref()?.revision.clone());
     let needed: BTreeSet<String> = pinned.chain(newest).collect();
     let selector = format!("{}={},{}", labels::MANAGED_BY, labels::MANAGER, labels::TRACK);
     let revisions = within("list revisions", context.config_maps.list(&ListParams::default().labels(&selector))).await?;
-    let mut deleted = 0;
-    for revision in revisions.iter().filter(|revision| is_stale(revision, &needed, Timestamp::now())) {
+    let (stale, young) = sort(revisions.items, &needed, unneeded);
+    *unneeded = young;
+    for revision in &stale {
         let only_this = Preconditions { uid: revision.uid(), resource_version: None };
         let parameters = DeleteParams { preconditions: Some(only_this), ..DeleteParams::default() };
         let name = revision.name_any();
         within(&format!("delete revision {name}"), context.config_maps.delete(&name, &parameters)).await?;
-        deleted += 1;
     }
-    Ok(deleted)
+    Ok(stale.len())
 }
 
-fn is_stale(revision: &ConfigMap, needed: &BTreeSet<String>, now: Timestamp) -> bool {
-    let age = revision.metadata.creation_timestamp.as_ref().map(|at| now.duration_since(at.0));
-    !needed.contains(&revision.name_any()) && age.is_some_and(|age| age > GRACE)
+/// Revisions to delete, and names of those that are unneeded for the first time.
+fn sort(revisions: Vec<ConfigMap>, needed: &BTreeSet<String>, before: &BTreeSet<String>) -> (Vec<ConfigMap>, BTreeSet<String>) {
+    let unneeded = revisions.into_iter().filter(|revision| !needed.contains(&revision.name_any()));
+    let (stale, young): (Vec<_>, Vec<_>) = unneeded.partition(|revision| before.contains(&revision.name_any()));
+    (stale, young.iter().map(ResourceExt::name_any).collect())
 }
 
 #[cfg(test)]
@@ -47,15 +47,18 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn names(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
     #[test]
-    fn inv06_a_revision_some_run_names_or_a_track_offers_is_kept() {
-        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
-        let revision = |created: &str| -> ConfigMap {
-            serde_json::from_value(json!({"metadata": {"name": "admin-1", "creationTimestamp": created}})).unwrap()
-        };
-        let needed = BTreeSet::from(["admin-1".to_owned()]);
-        assert!(!is_stale(&revision("2026-11-01T00:00:00Z"), &needed, now), "named");
-        assert!(!is_stale(&revision("2026-11-22T11:30:00Z"), &BTreeSet::new(), now), "young");
-        assert!(is_stale(&revision("2026-11-22T10:30:00Z"), &BTreeSet::new(), now));
+    fn inv06_a_revision_goes_only_when_two_sweeps_find_no_need_for_it() {
+        let revision = || vec![serde_json::from_value(json!({"metadata": {"name": "admin-1"}})).unwrap()];
+        let (stale, first) = sort(revision(), &names(&[]), &names(&[]));
+        assert!(stale.is_empty() && first == names(&["admin-1"]));
+        let (stale, second) = sort(revision(), &names(&["admin-1"]), &first);
+        assert!(stale.is_empty() && second.is_empty(), "pinned in between");
+        let (stale, _) = sort(revision(), &names(&[]), &first);
+        assert_eq!(stale.len(), 1);
     }
 }

@@ -70,9 +70,13 @@ fn server_error(error: &PublishError) -> Option<&jetstream::Error> {
     error.source().and_then(|source| source.downcast_ref::<jetstream::Error>())
 }
 
-/// The code of JetStream's answer to a publish, when it did answer.
-pub(crate) fn publish_code(error: &PublishError) -> Option<jetstream::ErrorCode> {
-    server_error(error).map(jetstream::Error::error_code)
+/// Whether a publish was refused because its subject has its one message. The server reports every failure to store under one
+/// code, a full stream's too; only the words tell them apart.
+pub(crate) fn is_taken(error: &PublishError) -> bool {
+    const STORE_FAILED: jetstream::ErrorCode = jetstream::ErrorCode(10077);
+    server_error(error).is_some_and(|answer| {
+        answer.error_code() == STORE_FAILED && answer.to_string().contains("maximum messages per subject exceeded")
+    })
 }
 
 pub(crate) fn from_publish(action: &str, error: &PublishError) -> NatsError {

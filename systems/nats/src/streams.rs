@@ -102,7 +102,8 @@ fn merge(found: &Config, wanted: &Config) -> Config {
         discard_new_per_subject: wanted.discard_new_per_subject,
         max_messages_per_subject: wanted.max_messages_per_subject,
         max_age: wanted.max_age,
-        num_replicas: wanted.num_replicas,
+        // More copies than we ask for are somebody's decision.
+        num_replicas: found.num_replicas.max(wanted.num_replicas),
         allow_direct: wanted.allow_direct,
         allow_rollup: wanted.allow_rollup,
         deny_delete: wanted.deny_delete,

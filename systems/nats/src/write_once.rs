@@ -1,16 +1,12 @@
 //! Publishing a subject's first and only message.
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
 
-use crate::error::{from_publish, publish_code};
+use crate::error::{from_publish, is_taken};
 use crate::{Nats, NatsError};
-
-/// The stream holds one message a subject and refuses a second one.
-const MAXIMUM_PER_SUBJECT: ErrorCode = ErrorCode(10077);
 
 /// What became of a write-once message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +48,7 @@ pub(crate) async fn publish_after(
         match acknowledged {
             Ok(acknowledgement) => Ok(Some(acknowledgement.sequence)),
             Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(None),
-            Err(error) if publish_code(&error) == Some(MAXIMUM_PER_SUBJECT) => Ok(None),
+            Err(error) if is_taken(&error) => Ok(None),
             Err(error) => Err(from_publish(&action, &error)),
         }
     };
