@@ -113,11 +113,10 @@ fn run_context(
 /// Turns true when a cache holds everything there is.
 type Full = watch::Receiver<bool>;
 
-async fn full<const N: usize>(caches: [Full; N]) {
-    for mut cache in caches {
-        // A cache whose writer is gone belongs to a controller that ends.
-        let _ = cache.wait_for(|full| *full).await;
-    }
+/// Whether all of `caches` got full; one whose writer is gone before belongs to a controller that ends.
+async fn full<const N: usize>(caches: [Full; N]) -> bool {
+    let full = caches.into_iter().map(|mut cache| async move { cache.wait_for(|full| *full).await.is_ok() });
+    future::join_all(full).await.into_iter().all(|full| full)
 }
 
 /// Runs that wait for a Track wake when it changes.
@@ -131,17 +130,14 @@ fn waiting_runs(runs: Store<BatchRun>) -> impl Fn(Track) -> Vec<ObjectRef<BatchR
     }
 }
 
-type Caches = future::Shared<future::BoxFuture<'static, ()>>;
+type Caches = future::Shared<future::BoxFuture<'static, bool>>;
 type Reconciled = future::BoxFuture<'static, Result<controller::Action, run::Error>>;
 
 fn after_caches(caches: Caches) -> impl FnMut(Arc<BatchRun>, Arc<run::Context>) -> Reconciled {
     move |object, context| {
         let caches = caches.clone();
-        async move {
-            caches.await;
-            run::reconcile(object, context).await
-        }
-        .boxed()
+        async move { if caches.await { run::reconcile(object, context).await } else { Ok(controller::Action::await_change()) } }
+            .boxed()
     }
 }
 
@@ -224,10 +220,13 @@ fn track_controller(client: &Client, namespace: &str, tracks: Store<Track>) -> C
 async fn sweep(
     context: Arc<track::Context>,
     (runs, tracks): (Store<BatchRun>, Store<Track>),
-    caches: impl Future<Output = ()>,
+    caches: impl Future<Output = bool>,
     stopped: watch::Receiver<bool>,
 ) {
-    caches.await;
+    // From a cache that is not full every revision would look unneeded.
+    if !caches.await {
+        return;
+    }
     let mut period = tokio::time::interval(SWEEP_PERIOD);
     let mut stop = std::pin::pin!(stop(stopped));
     let mut unneeded = BTreeSet::new();
