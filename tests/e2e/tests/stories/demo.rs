@@ -144,7 +144,8 @@ async fn columns_follow_from_the_stages(place: &Place, run: &BatchRun) -> Result
     let cells: Vec<&str> = printed.split_whitespace().collect();
     let BatchSpec { tenant, priority, .. } = &run.spec.batch;
     let name = run.name_any();
-    let score = score.context("no score")?.to_string();
+    // A number, as Kubernetes prints numbers.
+    let score = serde_json::to_string(&score.context("no score")?)?;
     let (progress, retries) = (format!("{done}/{}", stages.len()), retries.to_string());
     let columns =
         [&name, &run.spec.track_ref.name, tenant, priority.as_str(), "Succeeded", &last, &progress, &score, &retries, &duration];
