@@ -4,10 +4,10 @@
 //! stage NAME [threshold= attempts= min.DIMENSION= nojudge context=Fail|Proceed]      before `create run`
 //! retry [infrastructure= model= judge= backoff=INITIAL,FACTOR,MAX]   limits [start= active= deadline=]
 //! track waits REASON "MESSAGE" | track ready | revision lost | create run [suspended]
-//! pod starts | pod waits REASON "MESSAGE" | pod ends ok|REASON "MESSAGE" | pod lost REASON | job gone
+//! pod starts | pod waits REASON "MESSAGE" | pod ends ok|REASON "MESSAGE" | pod lost REASON | job gone | job suspended
 //! score N [DIMENSION=N generate= judge= gaps= job= pod= feedback= by=message]     done [the same]
 //! error CLASS REASON "MESSAGE" [retryAfter= job= by=message]
-//! suspend | resume | cancel | stream away | stream back | wait
+//! suspend | resume | cancel | stream away | stream back | operator away | operator back | wait
 //! jobs refused "MESSAGE" | jobs taken | name taken STAGE ATTEMPT TRY by foreign|spent|other-revision
 //! ```
 
@@ -155,6 +155,11 @@ fn happen(story: &mut Story, words: &[&str], options: &Options) {
         ["jobs", "refused", message] => story.cluster().refuse = Some(message.trim().into()),
         ["jobs", "taken"] => story.cluster().refuse = None,
         ["name", "taken", stage, attempt, try_, "by", whom] => take_name(story, [stage, attempt, try_], whom),
+        ["operator", word] => story.operator_away = *word == "away",
+        ["job", "suspended"] => {
+            let job = job(story, options);
+            story.cluster().change_job(&job.name, &job.uid, |job| job.suspended = true);
+        }
         ["job", "gone"] => {
             let job = job(story, options);
             story.cluster().delete(&job.name, &job.uid);

@@ -18,6 +18,7 @@ pub struct Story {
     pub view: View,
     pub suspended_from_birth: bool,
     pub stream_away: bool,
+    pub operator_away: bool,
     pub results: Vec<ArrivedResult>,
     pub now: Timestamp,
     pub told: String,
@@ -41,6 +42,7 @@ impl Story {
             view: View::Here,
             suspended_from_birth: false,
             stream_away: false,
+            operator_away: false,
             results: Vec::new(),
             now: track::birth(),
             told: String::new(),
@@ -57,7 +59,7 @@ impl Story {
     /// Lets time pass; the operator looks again whenever it said it would.
     pub fn pass(&mut self, millis: i64) {
         let until = self.now.checked_add(SignedDuration::from_millis(millis)).unwrap();
-        while let Some(wake) = self.wake.filter(|wake| *wake <= until) {
+        while let Some(wake) = self.wake.filter(|wake| *wake <= until && !self.operator_away) {
             self.now = wake;
             self.look();
         }
@@ -66,7 +68,7 @@ impl Story {
 
     /// The operator looks until nothing is left to do.
     pub fn look(&mut self) {
-        if self.cluster.is_none() {
+        if self.cluster.is_none() || self.operator_away {
             return;
         }
         let mut refusal = None;

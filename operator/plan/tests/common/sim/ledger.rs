@@ -1,7 +1,7 @@
 //! The invariants of design.md §6 as the world sees them, looked at after every write. It knows what really happened, not what the
 //! planner thinks.
 
-use super::{Sim, operator::open_try};
+use super::{Event, SECOND, Sim, operator::open_try};
 use std::collections::{BTreeMap, BTreeSet};
 use trackway_crds::{
     Score,
@@ -58,6 +58,7 @@ impl Sim {
         summary_is_what_stages_say(&after, self.revisions[0].stages.len(), &mut faults);
         if after.phase.is_some_and(Phase::is_finished) && self.finished_at.is_none() {
             self.finished_at = Some(self.now);
+            self.at(self.now + 120 * SECOND, Event::Aftermath);
             self.time_adds_up(&after, &mut faults);
         }
         for (invariant, message) in faults {

@@ -59,6 +59,7 @@ pub enum Event {
     TimedOut(String),
     Publish(String, u32),
     Vanish(String),
+    Aftermath,
     Chaos,
     FaultsEnd,
 }
@@ -166,6 +167,7 @@ impl Sim {
         match event {
             Event::Chaos => self.go_wrong(),
             Event::FaultsEnd => self.go_right(),
+            Event::Aftermath => self.nothing_works_on(),
             event => self.work(event),
         }
     }
