@@ -54,7 +54,7 @@ async fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let args = Args::parse();
     let place = Place::open(args.clone()).await?;
-    let machine = machine(&place).await?;
+    let before = load_average()?;
     let mark = format!("{:04x}", Timestamp::now().as_second() & 0xffff);
 
     // The first pods of a node are not what later ones are.
@@ -73,20 +73,27 @@ async fn main() -> anyhow::Result<()> {
     all.extend(figures::of_lease(&args.namespace, &args.audit_log)?);
     all.extend(figures::of_status(&measured)?);
     all.extend(figures::of_memory(idle, after));
+    let machine = machine(&place, &before).await?;
     let beside: String = args.beside.iter().map(|text| format!("{text}\n")).collect();
     writeln!(stdout(), "{machine}\n{beside}\n{}", table::table(&all))?;
     Ok(())
 }
 
-/// When, and what this machine is and was doing when asked.
-async fn machine(place: &Place) -> anyhow::Result<String> {
-    let cores = std::thread::available_parallelism()?;
+/// When, what this machine is, and how busy it was before and is now.
+async fn machine(place: &Place, before: &str) -> anyhow::Result<String> {
+    let (cores, after) = (std::thread::available_parallelism()?, load_average()?);
     let memory = std::fs::read_to_string("/proc/meminfo")?;
     let kibibytes =
         memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    let load = std::fs::read_to_string("/proc/loadavg")?;
-    let load = load.split(' ').next().unwrap_or_default();
-    let version = place.client.apiserver_version().await?.git_version;
     let (today, gibibytes) = (Timestamp::now().strftime("%Y-%m-%d %H:%M UTC"), kibibytes.unwrap_or_default() / 1024 / 1024);
-    Ok(format!("{today}; {cores} cores, {gibibytes} GiB; load average before {load}; Kubernetes {version} on one node"))
+    let version = place.client.apiserver_version().await?.git_version;
+    Ok(format!(
+        "{today}; {cores} cores, {gibibytes} GiB, load average {before} before and {after} after; Kubernetes {version} on one node"
+    ))
+}
+
+/// Of the last minute.
+fn load_average() -> anyhow::Result<String> {
+    let averages = std::fs::read_to_string("/proc/loadavg")?;
+    Ok(averages.split(' ').next().unwrap_or_default().to_owned())
 }
