@@ -51,12 +51,10 @@ impl Memory {
     /// The newest view of each Job of the run: the cache's, or what a write returned.
     pub(crate) fn newest_jobs(&self, run_uid: &str, cached: Vec<Arc<Job>>) -> Vec<Arc<Job>> {
         let mut jobs: BTreeMap<String, Arc<Job>> = cached.into_iter().map(|job| (job.name_any(), job)).collect();
-        if let Some(memory) = self.lock().get(run_uid) {
-            for (name, written) in &memory.jobs {
-                if jobs.get(name).is_none_or(|cached| version(&**written) > version(&**cached)) {
-                    jobs.insert(name.clone(), Arc::clone(written));
-                }
-            }
+        if let Some(memory) = self.lock().get_mut(run_uid) {
+            // What the cache has caught up with is the cache's to forget, or a Job deleted by hand would live on here.
+            memory.jobs.retain(|name, written| jobs.get(name).is_none_or(|cached| version(&**written) > version(&**cached)));
+            jobs.extend(memory.jobs.iter().map(|(name, written)| (name.clone(), Arc::clone(written))));
         }
         jobs.into_values().collect()
     }
@@ -102,4 +100,25 @@ impl Memory {
 /// Versions of one resource are comparable as numbers.
 fn version(object: &impl Resource) -> u64 {
     object.meta().resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn job(version: &str) -> Job {
+        serde_json::from_value(json!({"metadata": {"name": "j", "uid": "u", "resourceVersion": version}})).unwrap()
+    }
+
+    #[test]
+    fn inv01_a_write_is_seen_before_the_cache_has_it_and_forgotten_with_the_cache() {
+        let memory = Memory::default();
+        memory.remember_job("run", job("7"));
+        assert_eq!(memory.newest_jobs("run", Vec::new()).len(), 1, "the cache is behind");
+        let newest = memory.newest_jobs("run", vec![Arc::new(job("5"))]);
+        assert_eq!(version(&*newest[0]), 7, "the cache is older");
+        assert_eq!(version(&*memory.newest_jobs("run", vec![Arc::new(job("8"))])[0]), 8);
+        assert!(memory.newest_jobs("run", Vec::new()).is_empty(), "deleted by hand");
+    }
 }
