@@ -162,10 +162,13 @@ fn wait_for_track(draft: &mut Draft<'_>, reason: &str, message: &str) {
 fn has_reported(status: &BatchRunStatus, job: &JobView) -> bool {
     let ended = status.stages.iter().filter(|stage| matches!(stage.phase, StagePhase::Succeeded | StagePhase::Failed));
     let mut tries = ended.flat_map(|stage| &stage.attempts).filter(|attempt| attempt.job_uid.as_ref() == Some(&job.uid));
+    let started = job.pods.iter().any(|pod| pod.started);
+    // A verdict may be heard of before the pod is seen to have started; an error may be the pod's that never did.
     let said = |attempt: &AttemptStatus| {
-        attempt.verdict.is_some() || attempt.error.as_ref().is_some_and(|error| error.class != ErrorClass::Infrastructure)
+        let failed = attempt.error.as_ref().is_some_and(|error| error.class != ErrorClass::Infrastructure);
+        attempt.verdict.is_some() || (started && failed)
     };
-    job.pods.iter().any(|pod| pod.started) && tries.any(said)
+    tries.any(said)
 }
 
 impl Draft<'_> {
