@@ -43,5 +43,5 @@ pub fn document(id: &str, events: u32) -> BatchDocument {
 #[must_use]
 pub fn fresh_id() -> String {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    (0..8).map(|_| char::from(LETTERS[usize::from(rand::random::<u8>() & 31)])).collect()
+    (0..8).map(|_| char::from(LETTERS[usize::from(fastrand::u8(..32))])).collect()
 }

@@ -3,7 +3,6 @@
 use crate::{Context, Outcome, Result, STEP, ensure, operator};
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::ResourceExt;
-use rand::{SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::json;
 use std::collections::BTreeMap;
 use trackway_crds::BatchRun;
@@ -60,12 +59,11 @@ async fn world(number: usize) -> Result<Place> {
 /// Kills drawn from all there are, by a seed that is printed.
 fn drawn(most: u64) -> Result<Vec<Kill>> {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
-    let seed = number("TRACKWAY_E2E_SEED").unwrap_or_else(rand::random);
+    let seed = number("TRACKWAY_E2E_SEED").unwrap_or_else(|| fastrand::u64(..));
     let wanted = number("TRACKWAY_E2E_KILLS").and_then(|kills| usize::try_from(kills).ok()).unwrap_or(KILLS);
     let all: Vec<Kill> =
         (1..=most).flat_map(|at_write| [Mode::Before, Mode::After].map(|mode| Kill { at_write, mode })).collect();
-    let mut random = StdRng::seed_from_u64(seed);
-    let kills: Vec<Kill> = all.choose_multiple(&mut random, wanted).copied().collect();
+    let kills: Vec<Kill> = fastrand::Rng::with_seed(seed).choose_multiple(all.iter().copied(), wanted);
     say(&format!("TRACKWAY_E2E_SEED={seed}: {} of {} possible kills: {kills:?}", kills.len(), all.len()));
     ensure!(kills.len() == wanted, "there are only {} different kills, not {wanted}", all.len());
     Ok(kills)
