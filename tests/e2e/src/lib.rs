@@ -1,9 +1,9 @@
 //! What the end-to-end stories in `tests/stories` are told with.
 //!
 //! ```text
-//! cargo test --workspace --test end-to-end -- --test-threads 4 the plain suite
-//! cargo test -p trackway-e2e -- inv01                     the stories of one invariant of the design
-//! TRACKWAY_SOAK=1 cargo test --workspace --test end-to-end the long versions
+//! cargo test --workspace --test end-to-end -- --test-threads 4     the plain suite
+//! cargo test --workspace --test end-to-end -- inv01                the stories of one invariant of the design
+//! TRACKWAY_SOAK=1 cargo test --workspace --test end-to-end         the long versions
 //! ```
 //!
 //! **One cluster** named `e2e` for all of them (`tests/cluster/cluster up --name e2e`, removed with `down --name e2e`), made and
