@@ -100,7 +100,7 @@ fn for_people(kind: NameKind, document: &Value) -> anyhow::Result<String> {
             let dimensions: String = dimensions.collect();
             Ok(format!("{}  overall\n{dimensions}\n{}", verdict.score, harmless(&verdict.feedback)))
         }
-        NameKind::Record => json(),
+        NameKind::Record | NameKind::Delivery => json(),
     }
 }
 

@@ -19,6 +19,8 @@ pub const STAGE: &str = "trackway.dev/stage";
 pub const ATTEMPT: &str = "trackway.dev/attempt";
 /// Try of that attempt, from 1.
 pub const TRY: &str = "trackway.dev/try";
+/// Wave of a fan-out a Job works for, from 1.
+pub const WAVE: &str = "trackway.dev/wave";
 /// Marks everything the operator made.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`MANAGED_BY`].

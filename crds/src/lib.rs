@@ -14,12 +14,14 @@ pub mod batch_run;
 pub mod contracts;
 pub mod duration;
 pub mod labels;
+pub mod ledger;
 pub mod manifests;
 pub mod model_endpoint;
 pub mod names;
 pub mod score;
 pub mod status;
 pub mod text;
+pub mod tolerance;
 pub mod track;
 
 pub use batch_run::{BatchRun, BatchRunSpec};
@@ -27,6 +29,7 @@ pub use duration::GoDuration;
 pub use model_endpoint::{ModelEndpoint, ModelEndpointSpec};
 pub use score::Score;
 pub use status::BatchRunStatus;
+pub use tolerance::Tolerance;
 pub use track::{Track, TrackSpec, TrackStatus};
 
 /// API group of every resource.

@@ -6,6 +6,8 @@ use sha2::{Digest, Sha256};
 pub const TRACK_MAX: usize = 28;
 /// Longest name of a stage.
 pub const STAGE_MAX: usize = 24;
+/// Stands for a stage where the debugger's Job, results and payloads are named; no stage can be called so.
+pub const DEBUGGER: &str = "Debugger";
 /// Longest name of a Job.
 pub const JOB_MAX: usize = 52;
 
@@ -29,6 +31,13 @@ pub fn batch_short_id(batch_id: &str) -> String {
 #[must_use]
 pub fn job_name(run: &str, run_uid: &str, stage: &str, attempt: u32, try_: u32) -> String {
     format!("{run}-{}", short_hash(&[run_uid, stage, &attempt.to_string(), &try_.to_string()]))
+}
+
+/// The Job of one wave of a fan-out: `<run>-<8 of H(run uid, stage, "wave", wave, try)>`. A wave has no attempt of its own; its
+/// `try` grows when somebody else has used the name.
+#[must_use]
+pub fn wave_job_name(run: &str, run_uid: &str, stage: &str, wave: u32, try_: u32) -> String {
+    format!("{run}-{}", short_hash(&[run_uid, stage, "wave", &wave.to_string(), &try_.to_string()]))
 }
 
 /// 8 base32 characters of the parts' hash. Each part's length is hashed with it, so ("a", "bc") and ("ab", "c") differ.

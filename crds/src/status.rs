@@ -3,7 +3,7 @@
 
 use crate::{
     Score,
-    contracts::{ErrorClass, Reference, Tokens},
+    contracts::{Diagnosis, ErrorClass, ListInfo, Reference, Tokens},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use kube::KubeSchema;
@@ -37,7 +37,7 @@ pub struct BatchRunStatus {
     /// What `kubectl get batchruns` prints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
-    /// `Complete`, `Failed`, `Suspended`; for tools that know kstatus also `Reconciling`, `Stalled`, `Ready`.
+    /// `Complete`, `Failed`, `Suspended`, `Diagnosed`; for tools that know kstatus also `Reconciling`, `Stalled`, `Ready`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -59,9 +59,15 @@ pub struct BatchRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 12))]
     pub stages: Vec<StageStatus>,
-    /// Why the run failed.
+    /// Why the run failed; written at once, before anything else is done about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// What was done about the failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch: Option<CatchStatus>,
+    /// What the debugger found out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<Diagnosis>,
 }
 
 fn unobserved() -> i64 {
@@ -82,6 +88,8 @@ impl Default for BatchRunStatus {
             active_millis: 0,
             stages: Vec::new(),
             failure: None,
+            catch: None,
+            diagnosis: None,
         }
     }
 }
@@ -95,6 +103,8 @@ pub enum Phase {
     Running,
     /// `spec.suspend` holds it.
     Suspended,
+    /// A stage has failed for good; the debugger looks why.
+    Diagnosing,
     /// Every stage succeeded.
     Succeeded,
     /// A stage failed, or a deadline passed.
@@ -117,6 +127,7 @@ impl Phase {
             Self::Pending => "Pending",
             Self::Running => "Running",
             Self::Suspended => "Suspended",
+            Self::Diagnosing => "Diagnosing",
             Self::Succeeded => "Succeeded",
             Self::Failed => "Failed",
             Self::Cancelled => "Cancelled",
@@ -131,13 +142,13 @@ pub struct Summary {
     /// The stage that runs, or the last one that ran.
     #[schemars(length(max = 24))]
     pub stage: String,
-    /// Stages done of all, for example `5/7`.
+    /// Stages done of all, and within a fan-out targets done of all: `4/7 20/24`.
     #[schemars(length(max = 16))]
     pub progress: String,
     /// Lowest score with which a stage advanced so far; of a failed run: the best score of the failed stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<Score>,
-    /// Quality attempts beyond the first, of all stages.
+    /// Quality attempts beyond the first, of all stages and targets.
     #[schemars(range(min = 0))]
     pub retries: u32,
     /// From the first stage's begin to the end, once the run has ended: `27.3s`, `1m32s`.
@@ -173,9 +184,151 @@ pub struct StageStatus {
     /// The next try is not started before this moment: a pause after failures of the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<MicroTime>,
-    /// Best, previous and last attempt, in order; records of all of them are in the payload store.
+    /// Best, previous and last attempt, in order; records of all of them are in the payload store. Empty in a fan-out, where each
+    /// target has its own.
     #[schemars(length(max = 3))]
     pub attempts: Vec<AttemptStatus>,
+    /// The lists of the accepted output that later stages fan out over, by field.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 2))]
+    pub lists: BTreeMap<String, ListInfo>,
+    /// The targets, in a fan-out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<TargetsStatus>,
+}
+
+/// The targets of a fan-out. Which they are is frozen by the accepted output of the stage that wrote the list.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetsStatus {
+    /// All.
+    #[schemars(range(min = 0, max = 1000))]
+    pub total: u32,
+    /// With a pod.
+    #[schemars(range(min = 0))]
+    pub running: u32,
+    /// Accepted.
+    #[schemars(range(min = 0))]
+    pub succeeded: u32,
+    /// Failed for good.
+    #[schemars(range(min = 0))]
+    pub failed: u32,
+    /// Quality attempts beyond the first, of all targets.
+    #[schemars(range(min = 0))]
+    pub retries: u32,
+    /// Lowest score with which a target was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lowest: Option<Score>,
+    /// Three bytes for each target, base64: its state, attempt, failures by class and best score.
+    #[schemars(length(max = 4000))]
+    pub ledger: String,
+    /// Waves cut so far.
+    #[schemars(range(min = 0))]
+    pub cut: u32,
+    /// Since when a target has waited for the next wave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_since: Option<MicroTime>,
+    /// When this was last written: progress alone is written at most once a second.
+    pub updated_at: MicroTime,
+    /// Until when the stage's time is accounted for.
+    pub accounted_until: MicroTime,
+    /// Waves in work, at most 8. Nothing runs that is not named here.
+    #[schemars(length(max = 8))]
+    pub waves: Vec<WaveStatus>,
+    /// The targets that failed, and those accepted with the lowest scores, worst first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    pub worst: Vec<WorstTarget>,
+}
+
+/// One wave of a fan-out: an Indexed Job over targets that were due.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct WaveStatus {
+    /// From 1.
+    #[schemars(range(min = 1))]
+    pub wave: u32,
+    /// From 1; grows when somebody else has used the Job's name.
+    #[serde(rename = "try")]
+    #[schemars(range(min = 1))]
+    pub try_: u32,
+    /// Its Job.
+    #[serde(rename = "jobUID")]
+    #[schemars(length(max = 36))]
+    pub job_uid: String,
+    /// Its targets by index, in order: `0-9,17,23`.
+    #[schemars(length(max = 1024))]
+    pub targets: String,
+    /// Targets of one pod.
+    #[schemars(range(min = 1, max = 32))]
+    pub targets_per_pod: u32,
+    /// When its Job was recorded.
+    pub started_at: MicroTime,
+}
+
+/// A target worth looking at.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct WorstTarget {
+    /// Its index.
+    #[schemars(range(min = 0))]
+    pub index: u32,
+    /// Its key.
+    #[schemars(length(max = 64))]
+    pub key: String,
+    /// The attempt it ended with.
+    #[schemars(range(min = 1))]
+    pub attempt: u32,
+    /// The score it was accepted with, or its best.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<Score>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<TargetError>,
+}
+
+/// Why a target failed.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetError {
+    /// Whose failure it was.
+    pub class: ErrorClass,
+    /// One CamelCase word for machines.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// What happened, for people.
+    #[schemars(length(max = 96))]
+    pub message: String,
+}
+
+/// What was done about a failure.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct CatchStatus {
+    /// When the stage had failed.
+    pub started_at: MicroTime,
+    /// The run is Failed by then, with or without a diagnosis.
+    pub deadline_at: MicroTime,
+    /// Try of the debugger, from 1.
+    #[serde(rename = "try")]
+    #[schemars(range(min = 1))]
+    pub try_: u32,
+    /// The Job of this try. Nothing runs that is not named here.
+    #[serde(rename = "jobUID", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 36))]
+    pub job_uid: Option<String>,
+    /// When this try's Job was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub try_started_at: Option<MicroTime>,
+    /// The next try is not started before this moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<MicroTime>,
+    /// Why the last try brought no diagnosis.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<TryError>,
+    /// Tokens of all tries.
+    #[schemars(range(min = 0))]
+    pub tokens: u64,
 }
 
 /// Where a stage stands.
@@ -201,7 +354,7 @@ pub struct StageMillis {
     /// From the Job's release to the worker's first instruction, and whatever no other part accounts for.
     #[schemars(range(min = 0))]
     pub pod_start: u64,
-    /// The model writing. Worker's clock.
+    /// The stage's own work: a model writing, a program running, notices being sent. Worker's clock.
     #[schemars(range(min = 0))]
     pub generate: u64,
     /// The judge reading. Worker's clock.
@@ -316,6 +469,10 @@ pub struct Failure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]
     pub stage: Option<String>,
+    /// Key of the target that decided it, in a fan-out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub target: Option<String>,
     /// Whose failure it was.
     pub class: ErrorClass,
     /// One CamelCase word for machines, the same as the Failed condition's.

@@ -1,6 +1,6 @@
 //! Track: what happens to a batch, for one audience.
 
-use crate::{GoDuration, Score};
+use crate::{GoDuration, Score, Tolerance, contracts::SecretKeyRef};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -30,6 +30,11 @@ use std::collections::BTreeMap;
 #[x_kube(validation = Rule::new("!has(self.judge.model) || self.models.exists(m, m.role == self.judge.model)").message("spec.judge.model names no role of spec.models"))]
 #[x_kube(validation = Rule::new("self.stages.all(s, !has(s.generate) || !has(s.generate.model) || self.models.exists(m, m.role == s.generate.model))").message("spec.stages[].generate.model names no role of spec.models"))]
 #[x_kube(validation = Rule::new("self.stages.all(s, !has(s.validateContext) || !has(s.validateContext.model) || self.models.exists(m, m.role == s.validateContext.model))").message("spec.stages[].validateContext.model names no role of spec.models"))]
+#[x_kube(validation = Rule::new("!has(self.catch) || self.models.exists(m, m.role == self.catch.debugger.model)").message("spec.catch.debugger.model names no role of spec.models"))]
+#[x_kube(validation = Rule::new("self.stages.all(i, s, !has(s.forEach) || self.stages.exists(j, t, j < i && s.forEach.items.startsWith(t.name + '.')))").message("spec.stages[].forEach.items is STAGE.FIELD and must name an earlier stage"))]
+#[x_kube(validation = Rule::new("self.stages.filter(s, has(s.forEach)).size() <= 2").message("spec.stages: at most two stages may have forEach, because the state of every target is kept in the run's status"))]
+#[x_kube(validation = Rule::new("self.stages.all(i, s, !has(s.broadcast) || self.stages.exists(j, t, j < i && t.name == s.broadcast.items && has(t.forEach)))").message("spec.stages[].broadcast.items must name an earlier stage with forEach"))]
+#[x_kube(validation = Rule::new("self.stages.all(i, s, !has(s.broadcast) || !has(s.broadcast.approvedBy) || self.stages.exists(j, t, j < i && t.name == s.broadcast.approvedBy))").message("spec.stages[].broadcast.approvedBy must name an earlier stage"))]
 #[x_kube(validation = Rule::new("self.stages.all(s, !has(s.judge) || !has(s.judge.model) || self.models.exists(m, m.role == s.judge.model))").message("spec.stages[].judge.model names no role of spec.models"))]
 pub struct TrackSpec {
     /// Who reads what this track writes, in your own words; prompts see it as `{{ track.audience }}`.
@@ -53,9 +58,15 @@ pub struct TrackSpec {
     pub stages: Vec<Stage>,
     /// Where the prompts and schemas named in the stages are kept.
     pub prompts_from: PromptsFrom,
+    /// What happens when a stage has failed for good. Left out: the run fails at once, with its error alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch: Option<Catch>,
     /// Limits of a whole run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// How the pods of the stages are placed and what they may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_template: Option<WorkerTemplate>,
 }
 
 /// Which batches start a run: every field that is given must match.
@@ -326,7 +337,8 @@ pub struct Backoff {
 /// One step of a track: exactly one kind of work.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.validateContext), has(self.generate)].filter(x, x).size() == 1").message("a stage does exactly one kind of work: give it either validateContext or generate"))]
+#[x_kube(validation = Rule::new("[has(self.validateContext), has(self.generate), has(self.container), has(self.broadcast)].filter(x, x).size() == 1").message("a stage does exactly one kind of work: give it one of validateContext, generate, container and broadcast"))]
+#[x_kube(validation = Rule::new("!has(self.forEach) || has(self.generate)").message("forEach: only a stage that generates can be done for each target"))]
 pub struct Stage {
     /// Name, unique in the track; later prompts see its output as `{{ stages.NAME }}` (or `stages["NAME"]` with a dash).
     #[schemars(length(min = 1, max = 24), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
@@ -337,6 +349,15 @@ pub struct Stage {
     /// Asks a model to write something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generate: Option<Generate>,
+    /// Runs a program of your own instead of asking a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerWork>,
+    /// Sends what an earlier `forEach` stage wrote to webhooks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broadcast: Option<Broadcast>,
+    /// Does the stage's work once for each entry of a list that an earlier stage wrote; each has its own attempts and judge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_each: Option<ForEach>,
     /// Replaces the track's `judge` field by field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<Judge>,
@@ -398,6 +419,206 @@ pub struct Generate {
     pub vars: BTreeMap<String, serde_json::Value>,
 }
 
+/// Once for each target: the entries of a list are shared out to pods that work on several at a time, because the work is
+/// waiting for a model. The stage's output is `{"items": [{key, phase, output, score, error}], "counts"}`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ForEach {
+    /// `STAGE.FIELD`: the field of an earlier stage's output that holds the list, for example `solutions.targets`. At most 1,000
+    /// objects; the prompt sees one of them as `{{ target }}`.
+    #[schemars(length(min = 3, max = 89), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?\.[A-Za-z_][A-Za-z0-9_]*$"))]
+    pub items: String,
+    /// Field of each entry that tells it from all others. Default `id`; entries without it go by their index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub key: Option<String>,
+    /// Most targets in work at the same time, over all pods. Default 40.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 256))]
+    pub max_concurrency: Option<u32>,
+    /// Targets one pod works on at the same time. Default 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 32))]
+    pub targets_per_pod: Option<u32>,
+    /// How many targets may fail for good without failing the stage: a number, or a share such as `25%` (rounded down). Default 0.
+    /// A stage of which no target succeeds fails in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerated_failures: Option<Tolerance>,
+}
+
+/// Runs a program of your own: it finds `/trackway/input.json` (what a prompt could name, as JSON) and leaves
+/// `/trackway/output.json`, an object. It gets no credentials, no token and no network name of ours; fetching and reporting is
+/// done by containers beside it.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerWork {
+    /// The image. It runs as a user other than root, with a read-only root file system; `/trackway` and `/tmp` can be written.
+    #[schemars(length(min = 1, max = 512))]
+    pub image: String,
+    /// Replaces the image's entry point.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 512)))]
+    pub command: Vec<String>,
+    /// Arguments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 512)))]
+    pub args: Vec<String>,
+    /// Environment variables, by name. Not for secrets: whoever may read the Track reads them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32), inner(length(max = 1024)))]
+    pub env: BTreeMap<String, String>,
+    /// Key of a JSON Schema in `promptsFrom` the output must be valid for. Left out: any object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub output_schema: Option<String>,
+    /// CPU and memory of the program. Default: those of `workerTemplate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Your own values; the program finds them in the input's `track.vars`, the judge in its question.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "crate::manifests::free_form")]
+    pub vars: BTreeMap<String, serde_json::Value>,
+}
+
+/// Sends notices: each a CloudEvent, signed as Standard Webhooks says, with a key that a receiver can tell repeats by.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Broadcast {
+    /// The `forEach` stage whose succeeded items are sent.
+    #[schemars(length(min = 1, max = 24))]
+    pub items: String,
+    /// A stage that answers `{"items": [{"key", "approve", "reason"}]}`: only items whose key it approved are sent. Left out: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 24))]
+    pub approved_by: Option<String>,
+    /// Where they are sent; every item goes to every channel.
+    #[schemars(length(min = 1, max = 4))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub channels: Vec<Channel>,
+    /// `true`: everything but the sending; the stage's output says what would have been sent. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+}
+
+/// One way out.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Channel {
+    /// Name, part of the key that a receiver tells repeats by.
+    #[schemars(length(min = 1, max = 24), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// An HTTP receiver.
+    pub webhook: Webhook,
+}
+
+/// An HTTP receiver of signed notices.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Webhook {
+    /// Where notices are posted: `https://…`, or `http://…` within the cluster.
+    #[schemars(length(min = 8, max = 512), regex(pattern = r"^https?://[^\s]+$"))]
+    pub url: String,
+    /// The signing secret as Standard Webhooks writes it, `whsec_…`, in a Secret of this namespace.
+    pub signing_secret_ref: SecretKeyRef,
+    /// Limit of one request. Default 10s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<GoDuration>,
+}
+
+/// What happens when a stage has failed for good.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Catch {
+    /// A model reads what happened and writes root cause, suggested fix and a prompt to go on with, into `status.diagnosis`.
+    pub debugger: Debugger,
+}
+
+/// The model that explains failures.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Debugger {
+    /// Role of the model.
+    #[schemars(length(min = 1, max = 24))]
+    pub model: String,
+    /// The run is Failed at the latest this long after its stage failed, with or without a diagnosis. Default 2m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<GoDuration>,
+}
+
+/// How the pods of a track's stages are placed and what they may use.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerTemplate {
+    /// CPU and memory of the worker. Default: requests of 10m and 32Mi, a limit of 512Mi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Labels a node must have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16), inner(length(max = 63)))]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints the pods put up with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub tolerations: Vec<Toleration>,
+    /// Secrets with which images are pulled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub image_pull_secrets: Vec<SecretRef>,
+    /// Labels of the pods and their Jobs; those of Trackway and Kubernetes are not to be set here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16), inner(length(max = 63)))]
+    pub labels: BTreeMap<String, String>,
+    /// How important the pods are, by the name of a PriorityClass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub priority_class_name: Option<String>,
+}
+
+/// CPU and memory, as Kubernetes writes them: `{requests: {cpu: 100m}, limits: {memory: 256Mi}}`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Resources {
+    /// What is set aside.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 8), inner(length(max = 32)))]
+    pub requests: BTreeMap<String, String>,
+    /// What may not be exceeded.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 8), inner(length(max = 32)))]
+    pub limits: BTreeMap<String, String>,
+}
+
+/// As in a pod.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Toleration {
+    /// Key of the taint; left out: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 316))]
+    pub key: Option<String>,
+    /// `Exists` or `Equal`. Default `Equal`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub operator: Option<String>,
+    /// Value of the taint, for `Equal`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub value: Option<String>,
+    /// Effect of the taint; left out: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub effect: Option<String>,
+}
+
+/// A Secret of the same namespace.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
 /// Where prompts and schemas are kept.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -428,6 +649,11 @@ pub struct Limits {
     /// Time from a run's creation after which it fails, whatever it waited for. Default 168h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<GoDuration>,
+    /// Tokens a run may use, read and written, judges included; checked before each call. The calls that are then under way may
+    /// exceed it by what they write. Left out: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub tokens: Option<u64>,
 }
 
 /// What the operator found out about a Track.

@@ -32,8 +32,11 @@ impl OutputShape {
     pub(crate) fn of(job: &AttemptJob, stage: &ResolvedStage) -> Step<Self> {
         let (name, schema) = match &stage.work {
             ResolvedWork::ValidateContext { .. } => ("context_validation", context_answer_schema()),
-            ResolvedWork::Generate { output_schema: None } => ("output", text_output_schema()),
-            ResolvedWork::Generate { output_schema: Some(key) } => ("output", schema_file(job, key)?),
+            ResolvedWork::Generate { output_schema: None, .. } => ("output", text_output_schema()),
+            ResolvedWork::Generate { output_schema: Some(key), .. } => ("output", schema_file(job, key)?),
+            ResolvedWork::Container { .. } | ResolvedWork::Broadcast { .. } => {
+                return Err(Failure::permanent("StageUnknown", format!("stage {} asks no model", stage.name)));
+            }
         };
         let validator = jsonschema::validator_for(&schema).map_err(|error| {
             Failure::permanent("SchemaInvalid", format!("the output schema of stage {} is no JSON Schema: {error}", stage.name))
@@ -76,9 +79,10 @@ fn check_context(answer: &Value) -> Result<(), Fault> {
 
 /// What makes two generations the same request: all that the model sees, and which model.
 pub(crate) fn request_hash(revision: &str, stage: &ResolvedStage, rendered: &Rendered, shape: &OutputShape) -> String {
+    let model = stage.model();
     let request = json!({
-        "revision": revision, "stage": stage.name, "endpoint": stage.model.endpoint, "model": stage.model.model,
-        "parameters": stage.model.parameters, "system": rendered.system, "user": rendered.user, "schema": shape.schema.schema,
+        "revision": revision, "stage": stage.name, "endpoint": model.map(|model| &model.endpoint),
+        "model": model.map(|model| &model.model), "parameters": model.map(|model| &model.parameters), "system": rendered.system, "user": rendered.user, "schema": shape.schema.schema,
     });
     sha256_hex(request.to_string().as_bytes())
 }
@@ -93,7 +97,8 @@ pub(crate) async fn generate(
 ) -> Step<Value> {
     let messages = rendered.system.iter().map(Message::system).chain([Message::user(&rendered.user)]).collect();
     let question = (messages, shape.schema.clone());
-    let answer = calls.ask(Use::Generate, &stage.model, question, report, |reply| shape.check(reply)).await?;
+    let model = stage.model().ok_or_else(|| Failure::permanent("StageUnknown", format!("stage {} asks no model", stage.name)))?;
+    let answer = calls.ask(Use::Generate, model, question, report, |reply| shape.check(reply)).await?;
     let taken = answer.map_err(|fault| Failure::new(ErrorClass::Model, fault.reason, fault.for_people))?;
     Ok(taken.answer)
 }

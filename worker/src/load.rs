@@ -23,7 +23,8 @@ pub(crate) struct Prepared {
 
 /// Loads everything the stage's prompt may name and renders it.
 pub(crate) async fn prepare(job: &AttemptJob, stage: &ResolvedStage, stored: &Stored<'_>) -> Step<Prepared> {
-    let prompt = Prompt::parse(&stage.prompt, file(job, "PromptMissing", &stage.prompt)?)?;
+    let name = stage.prompt().ok_or_else(|| Failure::permanent("StageUnknown", "the stage asks no model".to_owned()))?;
+    let prompt = Prompt::parse(name, file(job, "PromptMissing", name)?)?;
     let batch: BatchDocument = parsed("the batch document", &stored.batch(&job.assignment.batch.input).await?)?;
     let mut stages: BTreeMap<String, Value> = BTreeMap::new();
     for (name, reference) in &job.assignment.stages {
@@ -40,7 +41,7 @@ pub(crate) async fn prepare(job: &AttemptJob, stage: &ResolvedStage, stored: &St
         stages: &stages,
         feedback: feedback.as_ref(),
     })?;
-    check_size(&stage.prompt, &rendered)?;
+    check_size(name, &rendered)?;
     Ok(Prepared { batch, feedback, prompt_sha256: prompt.sha256().to_owned(), rendered })
 }
 

@@ -155,6 +155,7 @@ impl World {
             uid: uid.clone(),
             owned: true,
             revision: Some(intent.assignment.revision.clone()),
+            wave: intent.assignment.wave.clone(),
             suspended: true,
             deleting: false,
             ended: None,

@@ -232,7 +232,7 @@ fn stage_colour(phase: StagePhase) -> Colour {
 fn phase_colour(phase: Phase) -> Colour {
     match phase {
         Phase::Pending | Phase::Suspended | Phase::Cancelled => Colour::Warn,
-        Phase::Running => Colour::Busy,
+        Phase::Running | Phase::Diagnosing => Colour::Busy,
         Phase::Succeeded => Colour::Good,
         Phase::Failed => Colour::Bad,
     }

@@ -3,16 +3,25 @@
 
 mod assignment;
 mod batch;
+mod diagnosis;
+mod fan_out;
 mod result;
 mod revision;
 mod stored;
 
-pub use assignment::{Assignment, RunRef};
+pub use assignment::{Assignment, FailedTarget, FailureAssignment, FanOutState, RunRef, TargetAssignment, WaveAssignment};
 pub use batch::{BatchCounts, BatchDocument, BatchInfo, BatchReady, Event};
-pub use result::{MAX_TERMINATION_BYTES, ResultError, ResultMillis, ResultPhase, StageResult};
+pub use diagnosis::{
+    DebuggerAnswer, Diagnosis, Evidence, FailureRecord, MAX_CAUSE_BYTES, MAX_CONTINUATION_BYTES, MAX_EVIDENCE, Piece, Quote,
+    StoredDiagnosis,
+};
+pub use fan_out::{
+    BroadcastCounts, BroadcastOutput, Delivery, DeliveryPhase, FanOutCounts, FanOutError, FanOutItem, FanOutOutput, FanOutPhase,
+};
+pub use result::{ListInfo, MAX_TERMINATION_BYTES, PodDigest, ResultError, ResultMillis, ResultPhase, StageResult, TargetDigest};
 pub use revision::{
-    REVISION_KEY, ResolvedBackoff, ResolvedDimension, ResolvedJudge, ResolvedLimits, ResolvedModel, ResolvedRetry, ResolvedStage,
-    ResolvedWork, Revision,
+    REVISION_KEY, ResolvedBackoff, ResolvedChannel, ResolvedDebugger, ResolvedDimension, ResolvedForEach, ResolvedJudge,
+    ResolvedLimits, ResolvedModel, ResolvedRetry, ResolvedStage, ResolvedWork, Revision,
 };
 pub use stored::{
     AttemptRecord, CallRecord, ContextAnswer, ContextGap, DimensionVerdict, Feedback, JudgeAnswer, JudgeAnswerDimension,

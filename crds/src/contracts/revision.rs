@@ -3,9 +3,9 @@
 
 use super::SecretKeyRef;
 use crate::{
-    Score,
+    Score, Tolerance,
     model_endpoint::ConfigMapKeyRef,
-    track::{ModelParameters, OnMissing},
+    track::{ModelParameters, OnMissing, Resources, WorkerTemplate},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,8 +26,14 @@ pub struct Revision {
     pub audience: String,
     /// The work, in order.
     pub stages: Vec<ResolvedStage>,
+    /// The model that explains failures; `None`: a failed stage ends the run at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debugger: Option<ResolvedDebugger>,
     /// Limits of the run.
     pub limits: ResolvedLimits,
+    /// How the pods of the stages are placed and what they may use.
+    #[serde(default)]
+    pub worker_template: WorkerTemplate,
 }
 
 impl Revision {
@@ -35,6 +41,11 @@ impl Revision {
     #[must_use]
     pub fn stage(&self, name: &str) -> Option<&ResolvedStage> {
         self.stages.iter().find(|stage| stage.name == name)
+    }
+
+    /// The fan-outs over lists of stage `name`'s output.
+    pub fn fan_outs_over<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a ResolvedForEach> + 'a {
+        self.stages.iter().filter_map(|stage| stage.for_each.as_ref()).filter(move |for_each| for_each.stage == name)
     }
 }
 
@@ -46,13 +57,12 @@ pub struct ResolvedStage {
     pub name: String,
     /// What it does.
     pub work: ResolvedWork,
-    /// The model that writes.
-    pub model: ResolvedModel,
-    /// Key of the prompt.
-    pub prompt: String,
     /// The prompt's `track.vars`.
     #[serde(default)]
     pub vars: BTreeMap<String, serde_json::Value>,
+    /// The list it is done over; `None`: once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_each: Option<ResolvedForEach>,
     /// How its output is scored; `None`: accepted as it comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<ResolvedJudge>,
@@ -69,6 +79,10 @@ pub enum ResolvedWork {
     /// Asks a model to write something.
     #[serde(rename_all = "camelCase")]
     Generate {
+        /// The model that writes.
+        model: Box<ResolvedModel>,
+        /// Key of the prompt.
+        prompt: String,
         /// Key of the schema of its output; `None`: `{"text": string}`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         output_schema: Option<String>,
@@ -76,9 +90,109 @@ pub enum ResolvedWork {
     /// Asks a model whether the batch says enough.
     #[serde(rename_all = "camelCase")]
     ValidateContext {
+        /// The model that answers.
+        model: Box<ResolvedModel>,
+        /// Key of the prompt.
+        prompt: String,
         /// What to do when something is missing.
         on_missing: OnMissing,
     },
+    /// Runs a program of the user's.
+    #[serde(rename_all = "camelCase")]
+    Container {
+        /// Its image.
+        image: String,
+        /// Replaces the image's entry point, if not empty.
+        #[serde(default)]
+        command: Vec<String>,
+        /// Arguments.
+        #[serde(default)]
+        args: Vec<String>,
+        /// Environment variables.
+        #[serde(default)]
+        env: BTreeMap<String, String>,
+        /// CPU and memory; `None`: those of the worker.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resources: Option<Resources>,
+        /// Key of the schema of its output; `None`: any object.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output_schema: Option<String>,
+    },
+    /// Sends notices.
+    #[serde(rename_all = "camelCase")]
+    Broadcast {
+        /// The fan-out whose succeeded items are sent.
+        items: String,
+        /// The stage whose `{"items": [{"key", "approve"}]}` decides which; `None`: all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approved_by: Option<String>,
+        /// Where to.
+        channels: Vec<ResolvedChannel>,
+        /// Everything but the sending.
+        dry_run: bool,
+    },
+}
+
+impl ResolvedStage {
+    /// The model that writes, if one does.
+    #[must_use]
+    pub fn model(&self) -> Option<&ResolvedModel> {
+        match &self.work {
+            ResolvedWork::Generate { model, .. } | ResolvedWork::ValidateContext { model, .. } => Some(model),
+            ResolvedWork::Container { .. } | ResolvedWork::Broadcast { .. } => None,
+        }
+    }
+
+    /// Key of the prompt, if there is one.
+    #[must_use]
+    pub fn prompt(&self) -> Option<&str> {
+        match &self.work {
+            ResolvedWork::Generate { prompt, .. } | ResolvedWork::ValidateContext { prompt, .. } => Some(prompt),
+            ResolvedWork::Container { .. } | ResolvedWork::Broadcast { .. } => None,
+        }
+    }
+}
+
+/// The list a stage is done over.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedForEach {
+    /// The earlier stage that wrote the list.
+    pub stage: String,
+    /// The field of its output.
+    pub field: String,
+    /// The field of an entry that tells it from all others; an entry without it goes by its index.
+    pub key: String,
+    /// Most targets in work at the same time.
+    pub max_concurrency: u32,
+    /// Targets of one pod.
+    pub targets_per_pod: u32,
+    /// How many may fail for good.
+    pub tolerated_failures: Tolerance,
+}
+
+/// One way out.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedChannel {
+    /// Its name, part of the idempotency key.
+    pub name: String,
+    /// Where notices are posted.
+    pub url: String,
+    /// Where the signing secret is; the secret itself is never part of a revision.
+    pub signing_secret_ref: SecretKeyRef,
+    /// Limit of one request in milliseconds.
+    pub timeout_millis: u64,
+}
+
+/// The model that explains failures.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedDebugger {
+    /// How it is reached.
+    pub model: ResolvedModel,
+    /// From the stage's failure until the run is Failed, with or without a diagnosis.
+    pub timeout_millis: u64,
 }
 
 /// A model and how it is reached.
@@ -203,4 +317,7 @@ pub struct ResolvedLimits {
     pub active_deadline_millis: u64,
     /// Time from a run's creation until it fails whatever it waits for.
     pub deadline_millis: u64,
+    /// Tokens a run may use; `None`: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
 }

@@ -20,6 +20,8 @@ pub enum NameKind {
     Verdict,
     /// [`AttemptRecord`].
     Record,
+    /// [`Delivery`]: what became of one notice.
+    Delivery,
 }
 
 impl NameKind {
@@ -31,6 +33,7 @@ impl NameKind {
             Self::Output => "output",
             Self::Verdict => "verdict",
             Self::Record => "record",
+            Self::Delivery => "delivery",
         }
     }
 }
@@ -58,6 +61,9 @@ pub struct StageInput {
     pub batch: Reference,
     /// Accepted outputs of the stages before.
     pub stages: BTreeMap<String, Reference>,
+    /// The target, in a fan-out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<serde_json::Value>,
     /// What the judge said of the attempt before; absent on attempt 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feedback: Option<Feedback>,

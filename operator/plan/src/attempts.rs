@@ -79,6 +79,8 @@ mod tests {
             used: Used::default(),
             not_before: None,
             attempts: Vec::new(),
+            lists: Default::default(),
+            targets: None,
         };
         for (attempt, score) in [(1, 500), (2, 650), (3, 600), (4, 610), (5, 620)] {
             push(&mut stage, judged(attempt, score));

@@ -68,7 +68,7 @@ fn lost(class: ErrorClass, reason: &str, message: String) -> Outcome {
 }
 
 fn accepted(draft: &mut Draft<'_>, stage: &str, attempt: &AttemptStatus, job: &JobView) -> Option<ArrivedResult> {
-    let from_pods = job.pods.iter().filter_map(|pod| pod.result.clone());
+    let from_pods = job.pods.iter().flat_map(|pod| pod.results.clone());
     let from_pods = from_pods.map(|result| ArrivedResult { result, arrived_at: draft.now });
     let arrived: Vec<_> = draft.observed.results.iter().cloned().chain(from_pods).collect();
     for candidate in arrived {

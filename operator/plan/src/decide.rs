@@ -99,7 +99,7 @@ fn judge(draft: &mut Draft<'_>, index: usize, resolved: &ResolvedStage, result: 
     record(stage, result, overall, scores, accepted);
     if !accepted {
         another_attempt(draft, index, resolved);
-    } else if gaps > 0 && matches!(resolved.work, ResolvedWork::ValidateContext { on_missing: OnMissing::Fail }) {
+    } else if gaps > 0 && matches!(resolved.work, ResolvedWork::ValidateContext { on_missing: OnMissing::Fail, .. }) {
         let message =
             format!("{gaps} things are missing from the batch's context; the stage's output lists them (onMissing: Fail)");
         fail_stage(draft, index, ErrorClass::Permanent, "ContextIncomplete", &message);

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use std::sync::Arc;
 use trackway_crds::{
     BatchRunSpec,
-    contracts::{Revision, StageResult},
+    contracts::{Revision, StageResult, WaveAssignment},
 };
 
 /// The parts of a BatchRun that are not its status.
@@ -31,7 +31,7 @@ pub struct Observed {
     pub revision: RevisionView,
     /// Every Job that names the run as its owner or carries a name the run would use.
     pub jobs: Vec<JobView>,
-    /// Results read from the stream for the open try.
+    /// Results read from the stream for the open try, or for every target that runs.
     pub results: Vec<ArrivedResult>,
     /// Whether the stream could be asked. While it cannot, a missing result proves nothing.
     pub results_known: bool,
@@ -74,6 +74,8 @@ pub struct JobView {
     pub owned: bool,
     /// Name of the revision its pod mounts.
     pub revision: Option<String>,
+    /// The targets its pods were told, in a fan-out.
+    pub wave: Option<WaveAssignment>,
     /// `spec.suspend`.
     pub suspended: bool,
     /// Being deleted.
@@ -95,8 +97,10 @@ pub struct PodView {
     pub waiting: Option<Waiting>,
     /// Its container ended, or the pod was lost.
     pub finished: Option<Finished>,
-    /// What its termination message said.
-    pub result: Option<StageResult>,
+    /// What its termination message said: one result, or one for each of its targets.
+    pub results: Vec<StageResult>,
+    /// Its completion index, 0 outside a fan-out.
+    pub index: u32,
 }
 
 /// Why something does not run yet, in Kubernetes' words.

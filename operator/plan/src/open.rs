@@ -135,6 +135,10 @@ fn assignment(draft: &Draft<'_>, next: &Next) -> Assignment {
         attempt: next.attempt,
         try_: next.try_,
         stages: accepted.filter_map(|stage| Some((stage.name.clone(), stage.output.clone()?))).collect(),
+        fan_outs: std::collections::BTreeMap::new(),
+        wave: None,
+        failure: None,
+        tokens_left: None,
     }
 }
 
@@ -177,6 +181,8 @@ fn open_attempt(draft: &mut Draft<'_>, next: &Next, job_uid: Option<String>) {
             used: Used::default(),
             not_before: None,
             attempts: Vec::new(),
+            lists: std::collections::BTreeMap::new(),
+            targets: None,
         });
     }
     let Some(stage) = draft.status.stages.last_mut() else { return };

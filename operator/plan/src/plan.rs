@@ -191,7 +191,7 @@ impl Draft<'_> {
         self.out.why.push(format!("the run failed: {reason}: {message}"));
         let message = text::cut(message, MAX_MESSAGE_BYTES);
         let at = k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime(self.now);
-        self.status.failure = Some(Failure { stage, class, reason: reason.to_owned(), message, at });
+        self.status.failure = Some(Failure { stage, target: None, class, reason: reason.to_owned(), message, at });
         finish::fail(self);
     }
 

@@ -70,6 +70,8 @@ fn stage(n: usize) -> StageStatus {
         used: Used { quality: 10, infrastructure: 30, model: 30, judge: 30, tokens: MANY },
         not_before: Some(moment()),
         attempts: (8..8 + ATTEMPTS).map(attempt).collect(),
+        lists: Default::default(),
+        targets: None,
     }
 }
 
@@ -102,11 +104,14 @@ fn largest() -> BatchRunStatus {
         stages: (0..STAGES).map(stage).collect(),
         failure: Some(Failure {
             stage: Some("s".repeat(NAME)),
+            target: None,
             class: ErrorClass::Infrastructure,
             reason: "R".repeat(64),
             message: "m".repeat(MAX_MESSAGE_BYTES),
             at: moment(),
         }),
+        catch: None,
+        diagnosis: None,
     }
 }
 

@@ -10,11 +10,12 @@ const HOUR: u64 = 60 * MINUTE;
 /// The limits of a run.
 pub(crate) fn limits(limits: Option<&Limits>, faults: &mut Faults) -> ResolvedLimits {
     let none = Limits::default();
-    let Limits { start_timeout, active_deadline, deadline } = limits.unwrap_or(&none);
+    let Limits { start_timeout, active_deadline, deadline, tokens } = limits.unwrap_or(&none);
     ResolvedLimits {
         start_timeout_millis: at_least_a_second("spec.limits.startTimeout", start_timeout.as_ref(), 5 * MINUTE, faults),
         active_deadline_millis: at_least_a_second("spec.limits.activeDeadline", active_deadline.as_ref(), 2 * HOUR, faults),
         deadline_millis: at_least_a_second("spec.limits.deadline", deadline.as_ref(), 168 * HOUR, faults),
+        tokens: *tokens,
     }
 }
 

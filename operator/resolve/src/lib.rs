@@ -54,7 +54,9 @@ pub fn resolve(
             track: track_name.to_owned(),
             audience: spec.audience.clone(),
             stages: resolved,
+            debugger: None,
             limits,
+            worker_template: spec.worker_template.clone().unwrap_or_default(),
         };
         match Resolved::new(revision, used) {
             Ok(resolved) if resolved.bytes() <= MAX_BYTES => return Ok(resolved),

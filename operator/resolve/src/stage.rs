@@ -27,13 +27,16 @@ pub(crate) struct Stages<'a> {
     faults: &'a mut Faults,
 }
 
+/// Makes the work of a model and its prompt.
+type Kind = Box<dyn FnOnce(Box<ResolvedModel>, String) -> ResolvedWork>;
+
 /// The parts `generate` and `validateContext` have in common.
 struct Work<'a> {
     path: String,
     prompt: &'a str,
     model: Option<&'a str>,
     vars: &'a BTreeMap<String, Value>,
-    resolved: ResolvedWork,
+    resolved: Kind,
     output: Option<Value>,
 }
 
@@ -69,10 +72,9 @@ impl<'a> Stages<'a> {
         let timeout_millis = at_least_a_second(&format!("{path}.timeout"), stage.timeout.as_ref(), 10 * MINUTE, self.faults);
         Some(ResolvedStage {
             name: stage.name.clone(),
-            work: work.resolved,
-            model: model?,
-            prompt: work.prompt.to_owned(),
+            work: (work.resolved)(Box::new(model?), work.prompt.to_owned()),
             vars: work.vars.clone(),
+            for_each: None,
             judge,
             retry,
             timeout_millis,
@@ -91,17 +93,19 @@ impl<'a> Stages<'a> {
                 self.used.insert(key.to_owned());
                 schema::read(&format!("{path}.outputSchema"), key, self.files, &self.source, self.faults)
             });
-            let resolved = ResolvedWork::Generate { output_schema: generate.output_schema.clone() };
+            let output_schema = generate.output_schema.clone();
+            let resolved: Kind = Box::new(move |model, prompt| ResolvedWork::Generate { model, prompt, output_schema });
             let (prompt, model, vars) = (generate.prompt.as_str(), generate.model.as_deref(), &generate.vars);
             return Some(Work { path, prompt, model, vars, resolved, output });
         }
         let context = stage.validate_context.as_ref()?;
+        let on_missing = context.on_missing;
         Some(Work {
             path: format!("{path}.validateContext"),
             prompt: &context.prompt,
             model: context.model.as_deref(),
             vars: &context.vars,
-            resolved: ResolvedWork::ValidateContext { on_missing: context.on_missing },
+            resolved: Box::new(move |model, prompt| ResolvedWork::ValidateContext { model, prompt, on_missing }),
             output: Some(context_answer_schema()),
         })
     }

@@ -86,9 +86,9 @@ fn defaults_are_filled_in_and_stages_replace_the_track_field_by_field() {
     assert_eq!((backoff.initial_millis, backoff.factor, backoff.max_millis), (250, 2, 30_000));
     assert_eq!((insights.timeout_millis, solutions.timeout_millis), (600_000, 90_000));
 
-    assert_eq!((insights.model.role.as_str(), insights.model.timeout_millis), ("writer", 90_000));
-    assert_eq!((solutions.model.role.as_str(), solutions.model.timeout_millis), ("critic", 30_000));
-    assert_eq!((insights.model.base_url.as_str(), insights.model.headers.len()), ("http://llm/v1", 1));
+    assert_eq!((insights.model().unwrap().role.as_str(), insights.model().unwrap().timeout_millis), ("writer", 90_000));
+    assert_eq!((solutions.model().unwrap().role.as_str(), solutions.model().unwrap().timeout_millis), ("critic", 30_000));
+    assert_eq!((insights.model().unwrap().base_url.as_str(), insights.model().unwrap().headers.len()), ("http://llm/v1", 1));
     let limits = &revision.limits;
     assert_eq!((limits.start_timeout_millis, limits.active_deadline_millis), (300_000, 7_200_000));
     assert_eq!(limits.deadline_millis, 604_800_000);

@@ -111,7 +111,9 @@ fn environment(intent: &JobIntent, stage: &ResolvedStage, args: &Args) -> serde_
             environment.push(secret(name, &key.name, &key.key, false));
         }
     };
-    key("TRACKWAY_API_KEY_GENERATE", &stage.model);
+    if let Some(model) = stage.model() {
+        key("TRACKWAY_API_KEY_GENERATE", model);
+    }
     if let Some(judge) = &stage.judge {
         key("TRACKWAY_API_KEY_JUDGE", &judge.model);
     }
@@ -123,5 +125,6 @@ fn authorities(stage: &ResolvedStage) -> Vec<Value> {
         bundle.as_ref().map(|bundle| json!({"configMap": {"name": bundle.name, "items": [{"key": bundle.key, "path": path}]}}))
     };
     let judge = stage.judge.as_ref().and_then(|judge| source(&judge.model.ca_bundle_ref, "judge.pem"));
-    source(&stage.model.ca_bundle_ref, "generate.pem").into_iter().chain(judge).collect()
+    let generate = stage.model().and_then(|model| source(&model.ca_bundle_ref, "generate.pem"));
+    generate.into_iter().chain(judge).collect()
 }

@@ -115,7 +115,7 @@ async fn results(
     open: &OpenTry<'_>,
     jobs: &[JobView],
 ) -> Result<(Vec<ArrivedResult>, bool), ObserveError> {
-    let told = jobs.iter().filter(|job| job.uid == open.job_uid).flat_map(|job| &job.pods).any(|pod| pod.result.is_some());
+    let told = jobs.iter().filter(|job| job.uid == open.job_uid).flat_map(|job| &job.pods).any(|pod| !pod.results.is_empty());
     if told || !context.nats.is_connected() {
         return Ok((Vec::new(), told));
     }

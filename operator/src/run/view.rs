@@ -21,6 +21,7 @@ pub(crate) fn job(job: &Job, run_uid: &str, pods: Vec<PodView>) -> JobView {
         uid: job.uid().unwrap_or_default(),
         owned: job.owner_references().iter().any(|owner| owner.uid == run_uid),
         revision: revision(job),
+        wave: None,
         suspended: job.spec.as_ref().and_then(|spec| spec.suspend).unwrap_or(false),
         deleting: job.metadata.deletion_timestamp.is_some(),
         ended: ended(job),
@@ -58,7 +59,8 @@ pub(crate) fn pod(pod: &Pod) -> PodView {
         uid: pod.uid().unwrap_or_default(),
         started: terminated.is_some() || state.as_ref().is_some_and(|state| state.running.is_some()),
         waiting: waiting(&status, state.as_ref()),
-        result: terminated.as_ref().and_then(|ended| serde_json::from_str(ended.message.as_deref()?).ok()),
+        results: terminated.as_ref().and_then(|ended| serde_json::from_str(ended.message.as_deref()?).ok()).into_iter().collect(),
+        index: 0,
         finished: terminated
             .map(|ended| Finished {
                 ok: ended.exit_code == 0,

@@ -98,6 +98,7 @@ impl Cluster {
             uid: uid.clone(),
             owned: true,
             revision: Some(track::REVISION.into()),
+            wave: None,
             suspended: true,
             deleting: false,
             ended: None,

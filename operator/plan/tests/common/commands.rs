@@ -109,7 +109,11 @@ fn stage(name: &str, flags: &[&str], options: &Options) -> ResolvedStage {
             ("attempts", ..) => stage.retry.quality_max_attempts = value.parse().unwrap(),
             ("context", ..) => {
                 let on_missing = if value == "Fail" { OnMissing::Fail } else { OnMissing::Proceed };
-                stage.work = ResolvedWork::ValidateContext { on_missing };
+                stage.work = ResolvedWork::ValidateContext {
+                    model: Box::new(track::model("writer")),
+                    prompt: "context.md".into(),
+                    on_missing,
+                };
             }
             ("threshold", _, Some(judge)) => judge.threshold = Score::from_thousandths(thousandths(value)),
             (_, Some(dimension), Some(judge)) => judge.dimensions.push(track::dimension(dimension, 1, thousandths(value))),
@@ -272,6 +276,9 @@ fn report(story: &mut Story, options: &Options, said: Said) {
         output: payload("output").filter(|_| stored),
         record: payload("record").filter(|_| stored),
         gaps: options.get("gaps").map(|gaps| gaps.parse().unwrap()),
+        key: None,
+        lists: BTreeMap::new(),
+        diagnosis: None,
         tokens: Tokens { input: 1_000, output: 200, judge_input: 0, judge_output: 0 },
         millis: ResultMillis {
             generate: options.get("generate").map_or(0, |took| millis(took)),
@@ -282,7 +289,7 @@ fn report(story: &mut Story, options: &Options, said: Said) {
     if options.contains_key("by") {
         change_pod(story, options, |job| {
             job.pods[0].finished = Some(Finished { ok: true, reason: "Completed".into(), message: String::new() });
-            job.pods[0].result = Some(result);
+            job.pods[0].results = vec![result];
         });
     } else {
         let arrived_at = story.now;

@@ -52,21 +52,33 @@ pub fn run(spec: &BatchRunSpec, generation: i64) -> Run<'_> {
 }
 
 pub fn revision(stages: Vec<ResolvedStage>) -> Revision {
-    Revision { contract: CONTRACT, track: "admin".into(), audience: "Org admin".into(), stages, limits: limits() }
+    Revision {
+        contract: CONTRACT,
+        track: "admin".into(),
+        audience: "Org admin".into(),
+        stages,
+        debugger: None,
+        limits: limits(),
+        worker_template: Default::default(),
+    }
 }
 
 pub fn limits() -> ResolvedLimits {
-    ResolvedLimits { start_timeout_millis: 300_000, active_deadline_millis: 7_200_000, deadline_millis: 604_800_000 }
+    ResolvedLimits {
+        start_timeout_millis: 300_000,
+        active_deadline_millis: 7_200_000,
+        deadline_millis: 604_800_000,
+        tokens: None,
+    }
 }
 
 /// A stage that generates and is judged for relevance (weight 2) and clarity.
 pub fn stage(name: &str) -> ResolvedStage {
     ResolvedStage {
         name: name.into(),
-        work: ResolvedWork::Generate { output_schema: None },
-        model: model("writer"),
-        prompt: format!("{name}.md"),
+        work: ResolvedWork::Generate { model: Box::new(model("writer")), prompt: format!("{name}.md"), output_schema: None },
         vars: BTreeMap::new(),
+        for_each: None,
         judge: Some(ResolvedJudge {
             model: model("critic"),
             threshold: Score::from_thousandths(700),
@@ -92,7 +104,7 @@ pub fn dimension(name: &str, weight: u32, minimum: u16) -> ResolvedDimension {
     }
 }
 
-fn model(role: &str) -> ResolvedModel {
+pub fn model(role: &str) -> ResolvedModel {
     ResolvedModel {
         role: role.into(),
         endpoint: "main".into(),

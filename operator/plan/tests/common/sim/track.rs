@@ -24,7 +24,8 @@ fn stage(rng: &mut Rng, n: usize) -> ResolvedStage {
     stage.timeout_millis = 60_000;
     if n == 0 && rng.chance(30) {
         let on_missing = if rng.chance(50) { OnMissing::Fail } else { OnMissing::Proceed };
-        stage.work = ResolvedWork::ValidateContext { on_missing };
+        stage.work =
+            ResolvedWork::ValidateContext { model: Box::new(fixture::model("writer")), prompt: "context.md".into(), on_missing };
         stage.judge = None;
     } else if rng.chance(15) {
         stage.judge = None;

@@ -199,6 +199,9 @@ impl Sim {
             output: None,
             record: None,
             gaps: None,
+            key: None,
+            lists: BTreeMap::new(),
+            diagnosis: None,
             tokens: Tokens { input: 100, output: 10, judge_input: 5, judge_output: 1 },
             millis: ResultMillis { generate: millis(worker.started, generated), judge: millis(generated, self.now) },
             error: None,
@@ -239,7 +242,7 @@ impl Sim {
         let result = worker.result.clone().filter(|_| !wordless);
         self.pod(uid, |pod| {
             pod.finished = Some(Finished { ok: true, reason: "Completed".into(), message: String::new() });
-            pod.result = result;
+            pod.results = result.into_iter().collect();
         });
         self.within(1, 3, Event::Completed(uid.into()));
     }
