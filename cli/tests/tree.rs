@@ -16,15 +16,13 @@ fn revision() -> Revision {
         "dimensions": [{"name": "grounded", "weight": 2, "minimum": 0.0, "criterion": "Cites events."}]});
     let retry = serde_json::json!({"qualityMaxAttempts": 4, "infrastructureMaxTries": 5, "modelMaxTries": 6, "judgeMaxTries": 5,
         "modelBackoff": {"initialMillis": 1000, "factor": 2, "maxMillis": 30000}});
-    let stage = |name: &str, work: serde_json::Value, judge: serde_json::Value| serde_json::json!({"name": name, "work": work, "model": model, "prompt": "p.md", "judge": judge, "retry": retry, "timeoutMillis": 600000});
+    let stage = |name: &str, work: serde_json::Value, judge: serde_json::Value| serde_json::json!({"name": name, "work": work, "judge": judge, "retry": retry, "timeoutMillis": 600000});
+    let generate = serde_json::json!({"kind": "Generate", "model": model, "prompt": "p.md"});
+    let validate = serde_json::json!({"kind": "ValidateContext", "model": model, "prompt": "p.md", "onMissing": "Proceed"});
     let stages = serde_json::json!([
-        stage(
-            "context-validation",
-            serde_json::json!({"kind": "ValidateContext", "onMissing": "Proceed"}),
-            serde_json::Value::Null
-        ),
-        stage("insights", serde_json::json!({"kind": "Generate"}), judge.clone()),
-        stage("solutions", serde_json::json!({"kind": "Generate"}), judge),
+        stage("context-validation", validate, serde_json::Value::Null),
+        stage("insights", generate.clone(), judge.clone()),
+        stage("solutions", generate, judge),
     ]);
     let limits = serde_json::json!({"startTimeoutMillis": 300000, "activeDeadlineMillis": 7200000, "deadlineMillis": 604800000});
     serde_json::from_value(
