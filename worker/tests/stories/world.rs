@@ -154,12 +154,14 @@ fn revision(base_url: &str, setup: &Setup) -> Value {
         resolved
     };
     let work = match (setup.context, &setup.schema) {
-        (true, _) => json!({"kind": "ValidateContext", "onMissing": "Fail"}),
-        (false, Some(_)) => json!({"kind": "Generate", "outputSchema": "out.json"}),
-        (false, None) => json!({"kind": "Generate"}),
+        (true, _) => json!({"kind": "ValidateContext", "onMissing": "Fail", "model": model("writer", "m"), "prompt": "insights.md"}),
+        (false, schema) => json!({
+            "kind": "Generate", "model": model("writer", "m"), "prompt": "insights.md",
+            "outputSchema": schema.as_ref().map(|_| "out.json"),
+        }),
     };
     let mut stage = json!({
-        "name": "insights", "work": work, "model": model("writer", "m"), "prompt": "insights.md",
+        "name": "insights", "work": work,
         "retry": {
             "qualityMaxAttempts": 3, "infrastructureMaxTries": 5, "modelMaxTries": 6, "judgeMaxTries": 5,
             "modelBackoff": {"initialMillis": 1000, "factor": 2, "maxMillis": 30_000},
