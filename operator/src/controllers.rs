@@ -178,7 +178,7 @@ fn results(
     let subjects = format!("RESULTS.{}.>", context.namespace);
     watch_results(&nats, &subjects).flat_map(move |wake| {
         let woken: Vec<ObjectRef<BatchRun>> = match wake {
-            Ok(Wake::Result(subject)) => {
+            Ok(Wake::Result { subject, .. }) => {
                 let uid = subject.split('.').nth(2).unwrap_or_default().to_owned();
                 context.memory.arrived(&uid, &subject, Timestamp::now());
                 let of_uid = |run: &BatchRun| run.metadata.uid.as_deref() == Some(uid.as_str());

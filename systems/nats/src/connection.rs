@@ -14,7 +14,7 @@ use crate::link::{Denial, Link};
 use crate::{Credentials, NatsConfig, NatsError, with_retry};
 
 /// How long one request waits for its answer before it counts as lost.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// A connection to NATS that mends itself: it reconnects for as long as it is held. Clones share it.
 #[derive(Clone)]

@@ -20,6 +20,7 @@ mod delivery;
 mod error;
 mod kv;
 mod link;
+mod many;
 mod results;
 mod retry;
 mod streams;

@@ -4,15 +4,15 @@ use std::time::SystemTime;
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::error::from_direct_get;
+use crate::many::last_by_subjects;
 use crate::streams::RESULTS_STREAM;
 use crate::write_once::publish_once;
 use crate::{Nats, NatsError, Publication};
 
-/// Reads that wait for their answer at the same time.
-const READS_AT_ONCE: usize = 32;
+/// Up to so many subjects are read one by one, above in one request.
+const ONE_BY_ONE: usize = 2;
 
 /// Publishes a result and waits until it is stored. `subject` is made by [`crate::result_subject`]. Safe to repeat; after a
 /// transient error it may still arrive, so repeat it with the same payload.
@@ -29,12 +29,16 @@ pub async fn publish_result(nats: &Nats, subject: &str, payload: Bytes) -> Resul
 /// # Errors
 /// [`NatsError`] of the first read that fails; a missing result is no error.
 pub async fn read_results(nats: &Nats, subjects: &[String]) -> Result<Vec<(String, Bytes)>, NatsError> {
-    stream::iter(subjects.iter().cloned())
-        .map(|subject| read_result(nats, subject))
-        .buffered(READS_AT_ONCE)
-        .try_filter_map(|found| std::future::ready(Ok(found)))
-        .try_collect()
-        .await
+    if subjects.len() > ONE_BY_ONE {
+        let mut found = last_by_subjects(nats, RESULTS_STREAM, subjects).await?;
+        return Ok(subjects.iter().filter_map(|subject| found.remove_entry(subject)).collect());
+    }
+    let mut found = Vec::new();
+    for subject in subjects {
+        let message = last_by_subject(nats, RESULTS_STREAM, subject).await?;
+        found.extend(message.map(|message| (subject.clone(), message.payload)));
+    }
+    Ok(found)
 }
 
 /// When the result of `subject` was stored, by the server's clock; `None` when there is none yet.
@@ -43,11 +47,6 @@ pub async fn read_results(nats: &Nats, subjects: &[String]) -> Result<Vec<(Strin
 /// As [`read_results`].
 pub async fn result_stored_at(nats: &Nats, subject: &str) -> Result<Option<SystemTime>, NatsError> {
     Ok(last_by_subject(nats, RESULTS_STREAM, subject).await?.map(|message| message.time.into()))
-}
-
-async fn read_result(nats: &Nats, subject: String) -> Result<Option<(String, Bytes)>, NatsError> {
-    let found = last_by_subject(nats, RESULTS_STREAM, &subject).await?;
-    Ok(found.map(|message| (subject, message.payload)))
 }
 
 /// The last message of `subject`, from whichever replica answers.

@@ -1,9 +1,11 @@
-//! Waking whoever waits for results. A wake carries no result: the reader reads, so a lost wake loses nothing but time.
+//! Waking whoever waits for results. A wake brings the result along, which no later message of its subject can change; a lost
+//! wake loses nothing but time, because the stream can be read.
 
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
+use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use tokio::time::sleep;
 
@@ -17,8 +19,13 @@ const WAIT_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// Why to look at results now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wake {
-    /// This subject has its result, stored and readable.
-    Result(String),
+    /// A subject has its result, stored and readable.
+    Result {
+        /// The subject.
+        subject: String,
+        /// What was published, unread.
+        payload: Bytes,
+    },
     /// Results may have come unseen (at the start and after every reconnect): read all that are open.
     Resync,
 }
@@ -67,7 +74,7 @@ impl Watch {
             };
             tokio::select! {
                 message = open.messages.next() => match message {
-                    Some(Ok(message)) => return Ok(Wake::Result(message.subject.to_string())),
+                    Some(Ok(message)) => return Ok(Wake::Result { subject: message.subject.to_string(), payload: message.payload.clone() }),
                     Some(Err(error)) => {
                         tracing::warn!(%error, "watch of results broke off, making it anew");
                         self.open = None;
@@ -83,12 +90,8 @@ impl Watch {
 async fn consume(nats: &Nats, subjects: &str) -> Result<Open, NatsError> {
     let action = format!("watch {subjects}");
     let generation = nats.generation();
-    let config = OrderedConfig {
-        filter_subject: subjects.to_owned(),
-        deliver_policy: DeliverPolicy::New,
-        headers_only: true,
-        ..OrderedConfig::default()
-    };
+    let config =
+        OrderedConfig { filter_subject: subjects.to_owned(), deliver_policy: DeliverPolicy::New, ..OrderedConfig::default() };
     let create = async {
         let consumer = nats.jetstream().create_consumer_on_stream(config, RESULTS_STREAM).await;
         let consumer = consumer.map_err(|error| from_consumer(&action, &error))?;

@@ -24,7 +24,7 @@ authorization {
           "$JS.API.STREAM.INFO.{{ . }}", "$JS.API.STREAM.CREATE.{{ . }}", "$JS.API.STREAM.UPDATE.{{ . }}"
           {{- end }}
           "$JS.API.CONSUMER.CREATE.RESULTS", "$JS.API.CONSUMER.CREATE.RESULTS.>", "$JS.API.CONSUMER.INFO.RESULTS.>", "$JS.API.CONSUMER.DELETE.RESULTS.>"
-          "$JS.API.CONSUMER.MSG.NEXT.RESULTS.>", "$JS.API.DIRECT.GET.RESULTS.>"
+          "$JS.API.CONSUMER.MSG.NEXT.RESULTS.>", "$JS.API.DIRECT.GET.RESULTS", "$JS.API.DIRECT.GET.RESULTS.>"
         ]
         subscribe: ["_INBOX_operator.>"]
       }

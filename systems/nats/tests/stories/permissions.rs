@@ -9,6 +9,9 @@ const USERS: &str = r#"
 authorization {
   users: [
     {user: admin, password: secret}
+    {user: operator, password: secret, permissions: {
+      publish: ["$JS.API.DIRECT.GET.RESULTS", "$JS.API.DIRECT.GET.RESULTS.>"]
+      subscribe: ["_INBOX_operator.>"]}}
     {user: worker, password: secret, permissions: {
       publish: ["RESULTS.team-a.>", "$KV.payloads.team-a.>", "$JS.API.DIRECT.GET.KV_payloads.$KV.payloads.team-a.>"]
       subscribe: ["_INBOX_worker.>"]}}
@@ -59,6 +62,20 @@ async fn a_worker_reads_no_results() {
     let (_server, worker) = as_worker().await;
     let subject = result_subject("team-a", "uid", "insights", 1, 0, 0).unwrap();
     assert_denied(&read_results(&worker, &[subject]).await.unwrap_err(), &["\"worker\"", "RESULTS"]);
+}
+
+#[tokio::test]
+async fn inv03_a_worker_reads_no_results_in_bulk_either_and_the_operator_does() {
+    let (server, worker) = as_worker().await;
+    let subjects: Vec<_> = (0..40).map(|index| result_subject("team-a", "uid", "notices", 1, 1, index).unwrap()).collect();
+    publish_result(&worker, &subjects[7], "x".into()).await.unwrap();
+    let started = std::time::Instant::now();
+    let denied = read_results(&worker, &subjects).await.unwrap_err();
+    assert_denied(&denied, &["\"worker\"", "$JS.API.DIRECT.GET.RESULTS"]);
+    assert!(started.elapsed().as_secs() < 4, "it does not wait for a timeout");
+
+    let operator = Nats::connect(&config_of(&server, "operator"), None).await.unwrap();
+    assert_eq!(read_results(&operator, &subjects).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
