@@ -90,13 +90,20 @@ fn content(call: &Call, then: &Then, targets: usize) -> String {
     let answer = match &call.schema {
         None => synth::prose(&source),
         Some(schema) if call.kind == Kind::Judge => verdict(&call.hash, schema, then).to_string(),
-        Some(schema) => synth::value(&source, schema).to_string(),
+        Some(schema) => replaced(synth::value(&source, schema), then).to_string(),
     };
     if !then.malformed {
         return answer;
     }
     let half = answer.char_indices().nth(answer.chars().count() / 2).map_or(0, |(at, _)| at);
     answer.get(..half).unwrap_or_default().to_owned()
+}
+
+fn replaced(mut answer: Value, then: &Then) -> Value {
+    if let (Some(answer), Some(fields)) = (answer.as_object_mut(), &then.replace) {
+        answer.extend(fields.clone());
+    }
+    answer
 }
 
 fn tokens(text: &str) -> usize {

@@ -48,6 +48,8 @@ pub struct TrackwayHeaders {
     pub try_: String,
     /// `x-trackway-index`: the target of a fan-out.
     pub index: String,
+    /// `x-trackway-target`: its key.
+    pub target: String,
     /// `x-trackway-purpose`: generate, judge, repair or debug.
     pub purpose: String,
 }
@@ -62,6 +64,7 @@ impl TrackwayHeaders {
             attempt: of("x-trackway-attempt"),
             try_: of("x-trackway-try"),
             index: of("x-trackway-index"),
+            target: of("x-trackway-target"),
             purpose: of("x-trackway-purpose"),
         }
     }

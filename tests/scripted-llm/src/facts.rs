@@ -4,6 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+mod pieces;
+
+pub(crate) use pieces::Piece;
+
 /// A prompt is searched for JSON at this many places, so that a text full of braces costs no minute.
 const MAX_STARTS: usize = 5_000;
 /// A JSON value belongs to a word this close before it.
@@ -16,8 +20,12 @@ pub(crate) struct Facts {
     pub(crate) events: Vec<Event>,
     /// Values of `key` fields, each once: what a list of items is to be answered for.
     pub(crate) keys: Vec<String>,
+    /// Those of them whose object says `phase: Failed`: nothing that could be approved.
+    pub(crate) failed: BTreeSet<String>,
     /// The id of an object that the text introduces as a target.
     pub(crate) target: Option<String>,
+    /// What a debugger may quote.
+    pub(crate) pieces: Vec<Piece>,
 }
 
 /// One event of a prompt.
@@ -32,7 +40,7 @@ pub(crate) struct Event {
 impl Facts {
     /// Reads all JSON objects and lists in `text`.
     pub(crate) fn read(text: &str) -> Facts {
-        let mut facts = Facts::default();
+        let mut facts = Facts { pieces: pieces::pieces(text), ..Facts::default() };
         let mut from = 0;
         for _ in 0..MAX_STARTS {
             let Some(offset) = text.get(from..).and_then(|rest| rest.find(['{', '['])) else { break };
@@ -68,6 +76,9 @@ impl Facts {
                 }
                 if let Some(key) = fields.get("key").and_then(Value::as_str) {
                     self.keys.push(key.to_owned());
+                    if fields.get("phase").and_then(Value::as_str) == Some("Failed") {
+                        self.failed.insert(key.to_owned());
+                    }
                 }
                 fields.values().for_each(|field| self.walk(field));
             }
@@ -130,12 +141,13 @@ mod tests {
             r#"You see {events} of a batch:
             [{"id": "e1", "type": "push", "data": {"sender": {"login": "Octo Cat"}, "repository": {"name": "hello-world"}}},
              {"id": "e2", "type": "issues.opened", "subject": "hubot"}, {"id": "e1", "type": "push"}]
-            The target: {"id": "octo-cat", "name": "x"} and what came before {"items": [{"key": "k1"}, {"key": "k2"}, {"key": "k1"}]}"#,
+            The target: {"id": "octo-cat", "name": "x"} and what came before {"items": [{"key": "k1"}, {"key": "k2", "phase": "Failed"}, {"key": "k1"}]}"#,
         );
         let ids: Vec<&str> = facts.events.iter().map(|event| event.id.as_str()).collect();
         assert_eq!(ids, ["e1", "e2"]);
         assert_eq!(facts.names(), ["octo-cat", "hubot", "hello-world"]);
         assert_eq!(facts.keys, ["k1", "k2"]);
+        assert_eq!(facts.failed, BTreeSet::from(["k2".to_owned()]));
         assert_eq!(facts.target.as_deref(), Some("octo-cat"));
     }
 

@@ -8,7 +8,8 @@
 //!
 //! **Answers.** With a JSON schema in the request (in `response_format`, or told in words) the answer is valid for it:
 //! texts name the events, people and repositories found in the prompt's JSON, `targets` has `--targets` entries with
-//! unique ids, a list of objects with a `key` has one entry per key found in the prompt. The same request gets the same
+//! unique ids, a list of objects with a `key` has one entry per key found in the prompt and approves what has not failed, evidence
+//! quotes the pieces a debugger is shown. The same request gets the same
 //! answer, always and everywhere. A judge (schema named `verdict`) scores each dimension of its schema 0.78 to 0.97,
 //! those named like safety 0.93 to 0.99, by a hash of the request.
 //!
@@ -16,7 +17,7 @@
 //! that breaks. They are matched on the request's content and headers; the first that matches wins. See [`Rules`].
 //!
 //! **Headers** that callers send are recorded with each call: `x-trackway-run` (uid), `-run-name`, `-stage`, `-attempt`,
-//! `-try`, `-index`, `-purpose` (generate, judge, repair, debug).
+//! `-try`, `-index`, `-target`, `-purpose` (generate, judge, repair, debug).
 //!
 //! **Control**, for tests of faults:
 //!

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::call::{Call, Format, Kind, header};
 
@@ -53,6 +53,10 @@ pub struct When {
     /// The `x-trackway-attempt` of the request; for a request without it, the same as `nth`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u64>,
+    /// A share of the targets, 0 to 1, spread evenly over their indexes (`x-trackway-index`): of 40 targets, 0.3 are always the
+    /// same 12. Requests without an index are counted instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
     /// Counts requests that match everything else and reach this rule, from 1: only the nth matches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nth: Option<u64>,
@@ -94,6 +98,9 @@ pub struct Then {
     /// The answer as JSON, whatever the schema says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub json: Option<Value>,
+    /// Fields that replace those of the derived answer; the others stay as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replace: Option<Map<String, Value>>,
     /// This text instead of JSON, whatever the schema says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prose: Option<String>,
@@ -181,6 +188,7 @@ fn check(rule: &Rule) -> Result<(), RuleError> {
         ("scores, feedback or omit", verdict),
         ("text", then.text.is_some()),
         ("json", then.json.is_some()),
+        ("replace", then.replace.is_some()),
         ("prose", then.prose.is_some()),
         ("refuse", then.refuse.is_some()),
         ("malformed", then.malformed),
@@ -203,6 +211,9 @@ fn check(rule: &Rule) -> Result<(), RuleError> {
     if then.status.is_none() && (then.retry_after.is_some() || then.error.is_some()) {
         return wrong("retryAfter and error go with status; add status".to_owned());
     }
+    if rule.when.share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+        return wrong(format!("share is {}; give a number from 0 to 1", rule.when.share.unwrap_or_default()));
+    }
     if then.status.is_some_and(|status| !(300..=599).contains(&status)) {
         return wrong(format!("status is {}; give one of 300 to 599", then.status.unwrap_or_default()));
     }
@@ -223,7 +234,7 @@ impl Matcher {
 
     /// Whether `call` matches; counts it when everything but the count does.
     pub(crate) fn matches(&mut self, call: &Call) -> bool {
-        let When { kind, contains, not_contains, model, format, headers, attempt, nth } = &self.when;
+        let When { kind, contains, not_contains, model, format, headers, attempt, share, nth } = &self.when;
         let told = call.trackway.attempt.parse::<u64>().ok();
         let others = kind.is_none_or(|kind| kind.includes(call.kind))
             && contains.iter().all(|part| call.text.contains(part))
@@ -236,9 +247,21 @@ impl Matcher {
             return false;
         }
         self.seen += 1;
+        let index = call.trackway.index.parse::<u64>().unwrap_or(self.seen - 1);
+        if share.is_some_and(|share| !is_in(share, index)) {
+            return false;
+        }
         let counted = if told.is_none() { attempt.or(*nth) } else { *nth };
         counted.is_none_or(|count| count == self.seen)
     }
+}
+
+/// Whether the target `index` is in the share: as if 0, 1, 2 … were dealt out so that the share holds at every point.
+#[allow(clippy::cast_precision_loss, reason = "an index of at most some thousands")]
+fn is_in(share: f64, index: u64) -> bool {
+    // A share such as 0.3 is a little less in binary: 10 * 0.3 is to be 3.
+    let upto = |count: u64| (count as f64 * share + 1e-9).floor();
+    upto(index + 1) > upto(index)
 }
 
 fn fits(pattern: &str, value: &str) -> bool {
@@ -305,6 +328,21 @@ mod tests {
     }
 
     #[test]
+    fn a_share_is_the_same_targets_every_time_spread_evenly() {
+        let of = |share: f64, count: u64| (0..count).filter(|index| is_in(share, *index)).collect::<Vec<_>>();
+        assert_eq!(of(0.3, 10), [3, 6, 9]);
+        assert_eq!(of(0.3, 40).len(), 12);
+        assert_eq!(of(1.0, 3), [0, 1, 2]);
+        assert_eq!(of(0.0, 99), [0_u64; 0]);
+        let mut matcher = matcher("{share: 0.5}");
+        let mut call = call("x", Some("1"));
+        for (index, expected) in [("1", true), ("0", false), ("1", true)] {
+            call.trackway.index = index.to_owned();
+            assert_eq!(matcher.matches(&call), expected, "{index}");
+        }
+    }
+
+    #[test]
     fn nth_counts_what_matches_otherwise() {
         let mut matcher = matcher("{contains: [a], nth: 2}");
         assert!(!matcher.matches(&call("a", Some("1"))));
@@ -322,6 +360,7 @@ mod tests {
                 "rule \"judge\": scores, feedback and omit are a judge's; add when.kind: judge",
             ),
             ("- {name: wait, then: {retryAfter: 1, text: a}}", "rule \"wait\": retryAfter and error go with status; add status"),
+            ("- {name: some, when: {share: 30}, then: {text: a}}", "rule \"some\": share is 30; give a number from 0 to 1"),
             ("- {name: ok, then: {status: 200}}", "rule \"ok\": status is 200; give one of 300 to 599"),
         ] {
             assert_eq!(Rules::from_yaml(yaml).unwrap_err().to_string(), message);

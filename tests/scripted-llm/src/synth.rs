@@ -70,12 +70,15 @@ impl<'a> Synth<'a> {
             "string" => self.string(schema, place).into(),
             "integer" => self.integer(schema, place).into(),
             "number" => self.number(schema, place).into(),
-            "boolean" => true.into(),
+            "boolean" => self.approves(place).into(),
             _ => Value::Null,
         }
     }
 
     fn object(&self, schema: &'a Value, place: &Place<'_>) -> Value {
+        if let Some(evidence) = self.evidence(schema, place) {
+            return evidence;
+        }
         let mut object = Map::new();
         let parts =
             schema.get("allOf").and_then(Value::as_array).into_iter().flatten().map(|part| self.resolved(part, place.depth));
@@ -86,6 +89,21 @@ impl<'a> Synth<'a> {
             }
         }
         object.into()
+    }
+
+    /// Piece and quote of an entry of evidence: words that are there.
+    fn evidence(&self, schema: &Value, place: &Place<'_>) -> Option<Value> {
+        let names = |name: &str| schema.pointer(&format!("/properties/{name}")).is_some();
+        let quotable: Vec<_> = self.source.facts.pieces.iter().filter_map(|piece| Some((&piece.name, piece.quote()?))).collect();
+        let (piece, quote) =
+            quotable.get(place.index.checked_rem(quotable.len())?).filter(|_| names("piece") && names("quote"))?;
+        Some(serde_json::json!({"piece": piece, "quote": quote}))
+    }
+
+    /// Whether an entry about the prompt's item of the same index can be approved.
+    fn approves(&self, place: &Place<'_>) -> bool {
+        let facts = self.source.facts;
+        !(place.name == "approve" && facts.keys.get(place.index).is_some_and(|key| facts.failed.contains(key)))
     }
 
     fn array(&self, schema: &'a Value, place: &Place<'_>) -> Value {
@@ -235,6 +253,24 @@ mod tests {
         let keys: Vec<&str> = answer["items"].as_array().unwrap().iter().map(|item| item["key"].as_str().unwrap()).collect();
         assert_eq!(keys, ["a", "b", "c", "d"]);
         assert_eq!(answer["items"][0]["approve"], true);
+    }
+
+    #[test]
+    fn a_review_withholds_what_failed() {
+        let schema = json!({"type": "object", "properties": {"items": {"type": "array", "items":
+            {"type": "object", "properties": {"key": {"type": "string"}, "approve": {"type": "boolean"}}}}}});
+        let answer = made(r#"{"items": [{"key": "a", "phase": "Succeeded"}, {"key": "b", "phase": "Failed"}]}"#, schema);
+        assert_eq!(answer["items"], json!([{"key": "a", "approve": true}, {"key": "b", "approve": false}]));
+    }
+
+    #[test]
+    fn evidence_quotes_what_is_there() {
+        let schema = json!({"type": "object", "properties": {"evidence": {"type": "array", "maxItems": 2, "items":
+            {"type": "object", "properties": {"piece": {"type": "string"}, "quote": {"type": "string"}}}}}});
+        let answer =
+            made("<<<verdict of attempt 1 0123456789abcdef\nnames no reader\nverdict of attempt 1 0123456789abcdef>>>", schema);
+        let one = json!({"piece": "verdict of attempt 1", "quote": "names no reader"});
+        assert_eq!(answer["evidence"], json!([one, one]));
     }
 
     #[test]
