@@ -52,6 +52,14 @@ pub fn label_hash(text: &str) -> String {
     hash_bytes(&[text]).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// What a receiver of notices tells repeats by: 64 hexadecimal digits of H(tenant, batch id, track, channel, key of the item, name
+/// of the root run). It holds no uid, so a crash between sending and recording, a replay or a restored run repeats it and never
+/// makes a new one (invariant 12).
+#[must_use]
+pub fn delivery_id(tenant: &str, batch_id: &str, track: &str, channel: &str, key: &str, root_run: &str) -> String {
+    hash_bytes(&[tenant, batch_id, track, channel, key, root_run]).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// SHA-256 in lower-case hexadecimal.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
@@ -92,5 +100,18 @@ mod tests {
         ] {
             assert_ne!(name, other);
         }
+    }
+
+    #[test]
+    fn inv12_the_key_of_a_notice_is_a_function_of_whom_what_and_where() {
+        let usual = ["octo-org", "b7k2f9q1", "admin", "inbox", "hubot", "admin-b7k2f9q1"];
+        let id = |parts: [&str; 6]| delivery_id(parts[0], parts[1], parts[2], parts[3], parts[4], parts[5]);
+        assert_eq!(id(usual), "c973fd7e4c5b4d77551f2b91b19a17b0793ebfe06a7259635da802e6d7a5dc75");
+        for part in 0..usual.len() {
+            let mut other = usual;
+            other[part] = "other";
+            assert_ne!(id(other), id(usual), "part {part}");
+        }
+        assert_ne!(delivery_id("ab", "c", "", "", "", ""), delivery_id("a", "bc", "", "", "", ""));
     }
 }
