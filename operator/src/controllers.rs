@@ -8,8 +8,7 @@ use crate::{
     run::{self, Memory},
     track,
 };
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future};
-use jiff::Timestamp;
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{ConfigMap, Pod},
@@ -26,7 +25,7 @@ use std::{collections::BTreeSet, fmt::Debug, sync::Arc, time::Duration};
 use tokio::sync::watch;
 use trackway_crds::{BatchRun, ModelEndpoint, Track, labels};
 use trackway_kubernetes::events::recorder;
-use trackway_nats::{Nats, Wake, watch_results};
+use trackway_nats::{Nats, Wake, results_of_namespace, watch_results};
 
 const SWEEP_PERIOD: Duration = Duration::from_secs(600);
 
@@ -66,13 +65,13 @@ async fn one_namespace(
         .watches_stream(track_events, waiting_runs(runs.clone()))
         .reconcile_on(results(nats, Arc::clone(&context), runs.clone()))
         .graceful_shutdown_on(stop(stopped.clone()))
-        .run(after_caches(caches), run::error_policy, context);
+        .run(after_caches(caches), run::error_policy, Arc::clone(&context));
     let track_controller = track_controller(&client, &namespace, tracks.clone()).graceful_shutdown_on(stop(stopped.clone())).run(
         track::reconcile,
         track::error_policy,
         Arc::clone(&resolver),
     );
-    let sweeper = sweep(resolver, (runs, tracks), full([runs_full, tracks_full]), stopped);
+    let sweeper = sweep((resolver, context), (runs, tracks), full([runs_full, tracks_full]), stopped);
     future::join3(drain("run", run_controller), drain("track", track_controller), sweeper).await;
 }
 
@@ -169,31 +168,36 @@ fn run_of_pod(pod: Pod) -> Option<ObjectRef<BatchRun>> {
     Some(ObjectRef::new(&run).within(&pod.namespace()?))
 }
 
-/// Runs whose result has come. The push only wakes; what counts is read from the stream at each reconcile.
+/// Runs whose result has come. It is kept with the wake; where one may have been missed, the reconcile reads the stream.
 fn results(
     nats: Nats,
     context: Arc<run::Context>,
     runs: Store<BatchRun>,
 ) -> impl Stream<Item = ObjectRef<BatchRun>> + Send + 'static {
-    let subjects = format!("RESULTS.{}.>", context.namespace);
-    watch_results(&nats, &subjects).flat_map(move |wake| {
+    let subjects = future::ready(results_of_namespace(Some(&context.namespace)));
+    let wakes = stream::once(subjects).map_ok(move |subjects| watch_results(&nats, &subjects)).try_flatten();
+    wakes.flat_map(move |wake| {
+        let unfinished = |run: &BatchRun| run.status.as_ref().is_none_or(|status| status.completed_at.is_none());
         let woken: Vec<ObjectRef<BatchRun>> = match wake {
-            Ok(Wake::Result { subject, .. }) => {
+            Ok(Wake::Result { subject, payload }) => {
                 let uid = subject.split('.').nth(2).unwrap_or_default().to_owned();
-                context.memory.arrived(&uid, &subject, Timestamp::now());
-                let of_uid = |run: &BatchRun| run.metadata.uid.as_deref() == Some(uid.as_str());
-                runs.find(of_uid).map(|run| ObjectRef::from_obj(&*run)).into_iter().collect()
+                let of_uid = |run: &BatchRun| run.metadata.uid.as_deref() == Some(uid.as_str()) && unfinished(run);
+                let run = runs.find(of_uid);
+                if run.is_some() {
+                    context.hear(&uid, &subject, &payload);
+                }
+                run.map(|run| ObjectRef::from_obj(&*run)).into_iter().collect()
             }
             Ok(Wake::Resync) => {
-                let unfinished = |run: &Arc<BatchRun>| run.status.as_ref().is_none_or(|status| status.completed_at.is_none());
-                runs.state().into_iter().filter(unfinished).map(|run| ObjectRef::from_obj(&*run)).collect()
+                context.memory.ask_again();
+                runs.state().into_iter().filter(|run| unfinished(run)).map(|run| ObjectRef::from_obj(&*run)).collect()
             }
             Err(error) => {
                 tracing::error!(%error, "results no longer wake the operator; it looks again when pods change");
                 Vec::new()
             }
         };
-        futures::stream::iter(woken)
+        stream::iter(woken)
     })
 }
 
@@ -218,7 +222,7 @@ fn track_controller(client: &Client, namespace: &str, tracks: Store<Track>) -> C
 }
 
 async fn sweep(
-    context: Arc<track::Context>,
+    (context, run_context): (Arc<track::Context>, Arc<run::Context>),
     (runs, tracks): (Store<BatchRun>, Store<Track>),
     caches: impl Future<Output = bool>,
     stopped: watch::Receiver<bool>,
@@ -235,6 +239,7 @@ async fn sweep(
             _ = period.tick() => {}
             () = &mut stop => return,
         }
+        run_context.memory.keep_runs(&runs.state().iter().filter_map(|run| run.uid()).collect());
         match track::sweep(&context, runs.state(), tracks.state(), &mut unneeded).await {
             Ok(0) => {}
             Ok(deleted) => tracing::info!(deleted, "deleted revisions nothing needs any more"),

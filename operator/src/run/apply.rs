@@ -1,9 +1,13 @@
 //! Does what a plan says, in its order. No choice is left here.
 
-use super::{Context, job};
+use super::{
+    Context,
+    job::{self, Parts},
+};
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
-use trackway_crds::{BatchRun, BatchRunStatus, contracts::ResolvedStage};
+use trackway_crds::{BatchRun, BatchRunStatus};
 use trackway_kubernetes::{ApiError, Creation, create_job, delete_job, release_job, replace_status_fenced, within};
 use trackway_plan::{After, JobIntent, Refusal, RevisionView};
 
@@ -37,11 +41,8 @@ pub(crate) async fn create(
     let RevisionView::Available { revision, .. } = revision else {
         return Err(fail("the run has no revision".into()));
     };
-    let stage: &ResolvedStage = revision
-        .stage(&intent.assignment.stage)
-        .ok_or_else(|| fail(format!("the revision has no stage {}", intent.assignment.stage)))?;
-    let job = job::build(run, intent, stage, revision.limits.start_timeout_millis, &context.args)
-        .map_err(|error| fail(error.to_string()))?;
+    let parts = Parts { run, intent, revision, args: &context.args, now: Timestamp::now() };
+    let job = job::build(&parts).map_err(|error| fail(error.to_string()))?;
     match create_job(&context.job_api, &job).await {
         Ok(Creation::Created(job)) => Ok(Created::Exists(job)),
         Ok(Creation::AlreadyExists) => {

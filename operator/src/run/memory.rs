@@ -1,16 +1,20 @@
-//! What the operator knows before its caches do: the objects its own writes returned, pods it has seen, when results came. All of
-//! it can be lost without harm; with it a reconcile right after a write does not plan from the past.
+//! What the operator knows before its caches do: the objects its own writes returned, pods it has seen, results it has heard. All
+//! of it can be lost without harm; with it a reconcile right after a write does not plan from the past.
 
-use super::view;
+use super::{
+    heard::Heard,
+    open::{Open, OpenTry},
+    view,
+};
 use jiff::Timestamp;
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{Resource, ResourceExt};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use trackway_crds::BatchRun;
-use trackway_plan::{Finished, PodView};
+use trackway_plan::{ArrivedResult, Finished, PodView};
 
 /// By run uid.
 #[derive(Default)]
@@ -20,8 +24,14 @@ pub(crate) struct Memory(Mutex<HashMap<String, RunMemory>>);
 struct RunMemory {
     run: Option<Arc<BatchRun>>,
     jobs: BTreeMap<String, Arc<Job>>,
-    pods: HashMap<String, BTreeMap<String, PodView>>,
-    arrivals: HashMap<String, Timestamp>,
+    pods: HashMap<String, BTreeMap<String, SeenPod>>,
+    heard: Heard,
+}
+
+/// A pod as last seen.
+struct SeenPod {
+    version: Option<String>,
+    view: PodView,
 }
 
 impl Memory {
@@ -59,32 +69,72 @@ impl Memory {
         jobs.into_values().collect()
     }
 
-    /// The pods of a Job: those in the cache, and those that were seen and are gone.
-    pub(crate) fn pods(&self, run_uid: &str, job_uid: &str, cached: &[Arc<Pod>]) -> Vec<PodView> {
+    /// The pods of a Job: those in the cache, and those that were seen and are gone. `dimensions`: see [`view::pod`].
+    pub(crate) fn pods(&self, run_uid: &str, job_uid: &str, cached: &[Arc<Pod>], dimensions: &[String]) -> Vec<PodView> {
         let mut memory = self.lock();
         let known = memory.entry(run_uid.to_owned()).or_default().pods.entry(job_uid.to_owned()).or_default();
-        for gone in known.values_mut().filter(|pod| pod.finished.is_none()) {
+        for gone in known.values_mut().map(|seen| &mut seen.view).filter(|pod| pod.finished.is_none()) {
             if !cached.iter().any(|pod| pod.uid().as_deref() == Some(gone.uid.as_str())) {
                 gone.finished = Some(Finished { ok: false, reason: "Gone".into(), message: "the pod was deleted".into() });
             }
         }
         for pod in cached {
-            let seen = view::pod(pod);
-            known.insert(seen.uid.clone(), seen);
+            let (uid, version) = (pod.uid().unwrap_or_default(), pod.resource_version());
+            if known.get(&uid).is_none_or(|seen| seen.version != version || version.is_none()) {
+                known.insert(uid, SeenPod { version, view: view::pod(pod, dimensions) });
+            }
         }
-        known.values().cloned().collect()
+        known.values().map(|seen| seen.view.clone()).collect()
     }
 
-    /// Notes when the result of `subject` came; the first time counts.
-    pub(crate) fn arrived(&self, run_uid: &str, subject: &str, at: Timestamp) {
+    /// Forgets the pods of Jobs other than `jobs`: a fan-out has many in its time.
+    pub(crate) fn keep_pods_of(&self, run_uid: &str, jobs: &HashSet<&str>) {
         if let Some(memory) = self.lock().get_mut(run_uid) {
-            memory.arrivals.entry(subject.to_owned()).or_insert(at);
+            memory.pods.retain(|job, _| jobs.contains(job.as_str()));
         }
     }
 
-    /// When the result of `subject` came, if that was noticed.
-    pub(crate) fn arrival(&self, run_uid: &str, subject: &str) -> Option<Timestamp> {
-        self.lock().get(run_uid)?.arrivals.get(subject).copied()
+    /// Keeps the message of a subject of the run; the first one counts. Returns whether it can count as a result.
+    pub(crate) fn hear(&self, run_uid: &str, subject: &str, payload: &[u8], at: Timestamp) -> bool {
+        self.lock().entry(run_uid.to_owned()).or_default().heard.hear(subject, payload, at)
+    }
+
+    /// The open tries whose results were not heard yet. What is not open any more is forgotten.
+    pub(crate) fn unheard<'a>(&self, run_uid: &str, open: &'a Open, now: Timestamp) -> Vec<&'a OpenTry> {
+        let mut memory = self.lock();
+        let heard = &mut memory.entry(run_uid.to_owned()).or_default().heard;
+        heard.keep_open(open, now);
+        open.tries.iter().filter(|open| !heard.knows(&open.subject)).collect()
+    }
+
+    /// See [`Heard::results`].
+    pub(crate) fn results(&self, run_uid: &str, open: &Open, seen: &HashSet<&str>, now: Timestamp) -> Vec<ArrivedResult> {
+        self.lock().get(run_uid).map(|memory| memory.heard.results(open, seen, now)).unwrap_or_default()
+    }
+
+    /// See [`Heard::is_due`].
+    pub(crate) fn is_due(&self, run_uid: &str, now: Timestamp) -> bool {
+        self.lock().get(run_uid).is_none_or(|memory| memory.heard.is_due(now))
+    }
+
+    /// See [`Heard::asked`].
+    pub(crate) fn asked(&self, run_uid: &str, now: Timestamp) {
+        self.lock().entry(run_uid.to_owned()).or_default().heard.asked(now);
+    }
+
+    /// Results of any run may have come unheard.
+    pub(crate) fn ask_again(&self) {
+        self.lock().values_mut().for_each(|memory| memory.heard.ask_again());
+    }
+
+    /// See [`Heard::first_ignored`].
+    pub(crate) fn first_ignored(&self, run_uid: &str, subject: &str) -> bool {
+        self.lock().get_mut(run_uid).is_none_or(|memory| memory.heard.first_ignored(subject))
+    }
+
+    /// Drops everything about runs that do not exist any more.
+    pub(crate) fn keep_runs(&self, uids: &HashSet<String>) {
+        self.lock().retain(|uid, _| uids.contains(uid));
     }
 
     /// Drops everything about a run.

@@ -1,10 +1,13 @@
 //! One reconcile of one BatchRun: observe → plan → check → apply → report.
 
 mod apply;
+mod heard;
 mod job;
 mod memory;
 mod observe;
+mod open;
 mod report;
+mod results;
 mod view;
 
 pub(crate) use memory::Memory;
@@ -26,8 +29,8 @@ use trackway_crds::{BatchRun, Track, status::Phase};
 use trackway_nats::Nats;
 use trackway_plan::{Fault, Observed, Plan, Run, check, plan};
 
-/// A run wants at most: a Job seen, its record, and one more look.
-const ROUNDS: usize = 8;
+/// A run wants at most: the Jobs of eight waves, their record, and names that somebody else has used.
+const ROUNDS: usize = 16;
 /// Pause after a failed reconcile.
 const RETRY: Duration = Duration::from_secs(2);
 /// A lost race is looked at again at once: the fresh run is at hand.
@@ -48,6 +51,15 @@ pub(crate) struct Context {
     pub(crate) memory: Memory,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Context {
+    /// Keeps a message from the stream of results, now.
+    pub(crate) fn hear(&self, run_uid: &str, subject: &str, payload: &[u8]) {
+        if !self.memory.hear(run_uid, subject, payload, Timestamp::now()) {
+            Metrics::count(&self.metrics.ignored, "Unreadable");
+        }
+    }
 }
 
 /// Why a reconcile ended early, by step.
@@ -100,7 +112,7 @@ pub(crate) async fn reconcile(cached: Arc<BatchRun>, context: Arc<Context>) -> R
             Metrics::count(&context.metrics.faults, fault.invariant.to_string());
             return Err(Error::Check(fault));
         }
-        report::ignored(&context, &next);
+        report::ignored(&context, &uid, &next);
         if let Some(intent) = &next.create {
             let created = apply::create(&context, &run, &observed.revision, intent).await?;
             see(&context, &uid, &mut observed, created);

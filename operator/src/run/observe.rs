@@ -1,19 +1,20 @@
 //! Everything the planner needs to see of one run, from caches where they are new enough.
 
-use super::{Context, view};
-use crate::revisions::RevisionError;
-use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
-use kube::{ResourceExt, runtime::reflector::ObjectRef};
-use std::sync::Arc;
-use trackway_crds::{
-    BatchRun, BatchRunStatus,
-    contracts::{CONTRACT, StageResult},
-    names,
-    status::{Phase, StagePhase},
+use super::{
+    Context,
+    open::{Open, Owner},
+    results, view,
 };
+use crate::revisions::RevisionError;
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+use trackway_crds::{BatchRun, BatchRunStatus, labels};
 use trackway_kubernetes::{ApiError, within};
-use trackway_plan::{ArrivedResult, JobView, Observed, RevisionView};
+use trackway_plan::{JobView, Observed, RevisionView};
 
 /// Why a run could not be observed.
 #[derive(Debug, thiserror::Error)]
@@ -26,32 +27,15 @@ pub(crate) enum ObserveError {
     Results(trackway_nats::NatsError),
 }
 
-/// The try whose Job is recorded and whose outcome is not.
-struct OpenTry<'a> {
-    stage: &'a str,
-    attempt: u32,
-    try_: u32,
-    job_uid: &'a str,
-}
-
 /// Looks at everything about `run`.
 pub(crate) async fn observe(context: &Context, run: &BatchRun, uid: &str) -> Result<Observed, ObserveError> {
     let status = run.status.clone().unwrap_or_default();
     let revision = revision(context, run, &status).await?;
-    let open = open_try(&status);
-    let jobs = jobs(context, run, uid, open.as_ref()).await?;
-    let (results, results_known) = match &open {
-        Some(open) if !status.phase.is_some_and(Phase::is_finished) => results(context, uid, open, &jobs).await?,
-        _ => (Vec::new(), true),
-    };
+    let owner = Owner { namespace: &context.namespace, run: &run.name_any(), uid };
+    let open = Open::of(owner, &status).map_err(ObserveError::Results)?;
+    let jobs = jobs(context, uid, &open, &revision).await?;
+    let (results, results_known) = results::results(context, uid, &open, &jobs).await?;
     Ok(Observed { revision, jobs, results, results_known, refusal: None })
-}
-
-fn open_try(status: &BatchRunStatus) -> Option<OpenTry<'_>> {
-    let stage = status.stages.iter().find(|stage| stage.phase == StagePhase::Running)?;
-    let attempt = stage.attempts.last().filter(|attempt| attempt.verdict.is_none())?;
-    let job_uid = attempt.job_uid.as_deref()?;
-    Some(OpenTry { stage: &stage.name, attempt: attempt.attempt, try_: attempt.try_, job_uid })
 }
 
 async fn revision(context: &Context, run: &BatchRun, status: &BatchRunStatus) -> Result<RevisionView, ApiError> {
@@ -87,64 +71,44 @@ fn offered(context: &Context, run: &BatchRun) -> Result<String, (&'static str, S
     }
 }
 
-async fn jobs(context: &Context, run: &BatchRun, uid: &str, open: Option<&OpenTry<'_>>) -> Result<Vec<JobView>, ApiError> {
+async fn jobs(context: &Context, uid: &str, open: &Open, revision: &RevisionView) -> Result<Vec<JobView>, ApiError> {
     let owned = |job: &Arc<Job>| job.owner_references().iter().any(|owner| owner.uid == uid);
     let cached = context.jobs.state().into_iter().filter(owned).collect();
     let mut jobs = context.memory.newest_jobs(uid, cached);
-    if let Some(open) = open
-        && !jobs.iter().any(|job| job.uid().as_deref() == Some(open.job_uid))
-    {
-        // A cache that is behind must not look like a Job that is gone.
-        let name = names::job_name(&run.name_any(), uid, open.stage, open.attempt, open.try_);
-        let found = within(&format!("read Job {name}"), context.job_api.get_opt(&name)).await?;
-        jobs.extend(found.filter(|job| job.uid().as_deref() == Some(open.job_uid)).map(Arc::new));
+    for open in &open.jobs {
+        if !jobs.iter().any(|job| job.uid().as_ref() == Some(&open.uid)) {
+            // A cache that is behind must not look like a Job that is gone.
+            let found = within(&format!("read Job {}", open.name), context.job_api.get_opt(&open.name)).await?;
+            jobs.extend(found.filter(|job| job.uid().as_ref() == Some(&open.uid)).map(Arc::new));
+        }
     }
-    let pods = context.pods.state();
-    let view = |job: &Arc<Job>| {
-        let job_uid = job.uid().unwrap_or_default();
-        let of_job = |pod: &Arc<_>| ResourceExt::labels(&**pod).get(view::CONTROLLER_UID) == Some(&job_uid);
-        let cached: Vec<_> = pods.iter().filter(|pod| of_job(pod)).cloned().collect();
-        view::job(job, uid, context.memory.pods(uid, &job_uid, &cached))
+    let uids: Vec<_> = jobs.iter().map(|job| job.uid().unwrap_or_default()).collect();
+    context.memory.keep_pods_of(uid, &uids.iter().map(String::as_str).collect());
+    let pods = pods_by_job(context, &uids);
+    let view = |(job, job_uid): (&Arc<Job>, &String)| {
+        let cached = pods.get(job_uid.as_str()).map(Vec::as_slice).unwrap_or_default();
+        let dimensions = dimensions(revision, ResourceExt::labels(&**job).get(labels::STAGE));
+        view::job(job, uid, context.memory.pods(uid, job_uid, cached, &dimensions))
     };
-    Ok(jobs.iter().map(view).collect())
+    Ok(jobs.iter().zip(&uids).map(view).collect())
 }
 
-async fn results(
-    context: &Context,
-    uid: &str,
-    open: &OpenTry<'_>,
-    jobs: &[JobView],
-) -> Result<(Vec<ArrivedResult>, bool), ObserveError> {
-    let told = jobs.iter().filter(|job| job.uid == open.job_uid).flat_map(|job| &job.pods).any(|pod| !pod.results.is_empty());
-    if told || !context.nats.is_connected() {
-        return Ok((Vec::new(), told));
-    }
-    let subject = trackway_nats::result_subject(&context.namespace, uid, open.stage, open.attempt, open.try_, 0)
-        .map_err(ObserveError::Results)?;
-    match trackway_nats::read_results(&context.nats, std::slice::from_ref(&subject)).await {
-        Ok(found) => {
-            let arrived_at = context.memory.arrival(uid, &subject).unwrap_or_else(Timestamp::now);
-            let read = found.iter().filter_map(|(_, payload)| parse(&subject, payload));
-            Ok((read.map(|result| ArrivedResult { result, arrived_at }).collect(), true))
-        }
-        Err(error @ trackway_nats::NatsError::Permanent { .. }) => Err(ObserveError::Results(error)),
-        Err(error) => {
-            tracing::warn!(%error, "results cannot be read now; termination messages still count");
-            Ok((Vec::new(), false))
+/// The pods in the cache of each of `jobs`.
+fn pods_by_job<'a>(context: &Context, jobs: &'a [String]) -> HashMap<&'a str, Vec<Arc<Pod>>> {
+    let jobs: HashSet<&str> = jobs.iter().map(String::as_str).collect();
+    let mut found: HashMap<&str, Vec<Arc<Pod>>> = HashMap::new();
+    for pod in context.pods.state() {
+        let job = ResourceExt::labels(&*pod).get(view::CONTROLLER_UID).and_then(|uid| jobs.get(uid.as_str()));
+        if let Some(job) = job {
+            found.entry(job).or_default().push(pod);
         }
     }
+    found
 }
 
-fn parse(subject: &str, payload: &[u8]) -> Option<StageResult> {
-    match serde_json::from_slice::<StageResult>(payload) {
-        Ok(result) if result.contract == CONTRACT => Some(result),
-        Ok(result) => {
-            tracing::warn!(subject, contract = result.contract, "a result of another contract does not count");
-            None
-        }
-        Err(error) => {
-            tracing::warn!(subject, %error, "a result that cannot be read does not count");
-            None
-        }
-    }
+/// What the judge of a stage scores, in the Track's order.
+fn dimensions(revision: &RevisionView, stage: Option<&String>) -> Vec<String> {
+    let RevisionView::Available { revision, .. } = revision else { return Vec::new() };
+    let judge = stage.and_then(|stage| revision.stage(stage)).and_then(|stage| stage.judge.as_ref());
+    judge.into_iter().flat_map(|judge| &judge.dimensions).map(|dimension| dimension.name.clone()).collect()
 }

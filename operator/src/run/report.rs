@@ -3,15 +3,20 @@
 use super::Context;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
-use trackway_crds::BatchRun;
+use trackway_crds::{BatchRun, contracts::StageResult};
 use trackway_kubernetes::events::{Sentence, publish};
 use trackway_plan::{After, Ignored, Observed, Plan, stored_bytes};
 
 use crate::metrics::Metrics;
 
-/// Counts results that did not count.
-pub(crate) fn ignored(context: &Context, plan: &Plan) {
+/// Counts results that did not count, each once.
+pub(crate) fn ignored(context: &Context, uid: &str, plan: &Plan) {
     for ignored in &plan.ignored {
+        let StageResult { run, stage, attempt, try_, index, .. } = &ignored.result;
+        let subject = trackway_nats::result_subject(&context.namespace, run, stage, *attempt, *try_, *index);
+        if subject.is_ok_and(|subject| !context.memory.first_ignored(uid, &subject)) {
+            continue;
+        }
         let reason = match ignored.reason {
             Ignored::NotOpen => "NotOpen",
             Ignored::UnknownPod => "UnknownPod",
