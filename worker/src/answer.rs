@@ -1,7 +1,10 @@
 //! Reading a model's answer, and asking for a better one.
 
 use serde_json::Value;
+use trackway_crds::contracts::ErrorClass;
 use trackway_llm::{ChatReply, Message, parse_json_answer};
+
+use crate::failure::Failure;
 
 /// Violations told to the model and to people.
 const MAX_VIOLATIONS: usize = 8;
@@ -19,12 +22,22 @@ pub(crate) struct Fault {
     pub(crate) for_people: String,
     /// Asking for a repair would bring nothing.
     pub(crate) hopeless: bool,
+    /// The next try would bring the same: the stage's definition asks for what its output does not have.
+    pub(crate) permanent: bool,
 }
 
 impl Fault {
     pub(crate) fn new(reason: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { reason, for_model: message.clone(), for_people: message, hopeless: false }
+        Self { reason, for_model: message.clone(), for_people: message, hopeless: false, permanent: false }
+    }
+}
+
+impl Fault {
+    /// The failure it is when it stays. `class` says who gave the answer.
+    #[track_caller]
+    pub(crate) fn failure(self, class: ErrorClass) -> Failure {
+        Failure::new(if self.permanent { ErrorClass::Permanent } else { class }, self.reason, self.for_people)
     }
 }
 
@@ -59,7 +72,7 @@ pub(crate) fn valid_for(schema: &jsonschema::Validator, answer: &Value, reason: 
         return Ok(());
     }
     let fault = |violations: Vec<String>| format!("the answer is not valid for its schema: {}", violations.join("; "));
-    Err(Fault { reason, for_model: fault(for_model), for_people: fault(for_people), hopeless: false })
+    Err(Fault { for_model: fault(for_model), ..Fault::new(reason, fault(for_people)) })
 }
 
 /// The repair turn: the bad answer, what is wrong with it, and the same question.

@@ -1,90 +1,104 @@
 //! The order of an attempt.
 
-use jiff::Timestamp;
 use serde_json::Value;
 use trackway_crds::contracts::{
-    AttemptRecord, CONTRACT, NameKind, Reference, ResolvedStage, StageInput, StageResult, StoredVerdict,
+    AttemptRecord, CONTRACT, ErrorClass, NameKind, Reference, ResolvedStage, StageInput, StageResult, StoredVerdict,
 };
-use trackway_store::PayloadStore;
+use trackway_prompt::{Prompt, Rendered};
 
 use crate::{
-    AttemptJob, Models,
+    AttemptJob,
     calls::Calls,
+    conclude::conclude,
     failure::{Failure, Step},
+    fan_out::{Target, targets},
     generate::{OutputShape, generate, output_bytes, request_hash},
+    job::{Env, Task},
     judge::Judged,
-    load::{Prepared, prepare},
+    load::{Loaded, Prepared, load, prepare, prompt_of},
     report::Report,
     stored::Stored,
 };
 
+/// The work of a stage that asks a model: what all targets of a pod share.
+pub(crate) struct Work<'a> {
+    stage: &'a ResolvedStage,
+    shape: OutputShape,
+    prompt: Prompt,
+    loaded: Loaded,
+    /// The whole list, in a fan-out.
+    pub(crate) targets: Vec<Target>,
+}
+
+impl<'a> Work<'a> {
+    /// Reads what the pod of `job` needs, once for all its targets.
+    pub(crate) async fn load(job: &'a AttemptJob, env: Env<'_>) -> Step<Self> {
+        let stage = stage_of(job)?;
+        let shape = OutputShape::of(job, stage)?;
+        let prompt = prompt_of(job, stage)?;
+        let loaded = load(job, env.store).await?;
+        let targets = if job.assignment.wave.is_some() { list_of(stage, &loaded)? } else { Vec::new() };
+        Ok(Self { stage, shape, prompt, loaded, targets })
+    }
+}
+
 /// Runs one try of one attempt to its result. Never fails: what goes wrong is a result of phase `Error`. Safe to run again and
 /// beside itself: what is stored already is adopted.
-pub async fn run_attempt(job: &AttemptJob, store: &PayloadStore, models: &Models, clock: fn() -> Timestamp) -> StageResult {
+pub(crate) async fn attempt(work: &Work<'_>, task: Task<'_>, env: Env<'_>) -> StageResult {
     let mut report = Report::default();
-    let assignment = &job.assignment;
-    let result = match run(job, store, models, clock, &mut report).await {
-        Ok(verdict) => report.finished(assignment, &job.pod_uid, verdict.as_ref()),
-        Err(failure) => report.failed(assignment, &job.pod_uid, &failure, models),
-    };
-    let error = result.error.as_ref();
-    tracing::info!(
-        phase = ?result.phase,
-        score = result.score,
-        class = error.map(|error| error.class.as_str()),
-        reason = error.map(|error| error.reason.as_str()),
-        generate_millis = result.millis.generate,
-        judge_millis = result.millis.judge,
-        "attempt finished"
-    );
-    result
+    let outcome = run(work, task, env, &mut report).await;
+    conclude(task, env, report, outcome).await
 }
 
-async fn run(
-    job: &AttemptJob,
-    store: &PayloadStore,
-    models: &Models,
-    clock: fn() -> Timestamp,
-    report: &mut Report,
-) -> Step<Option<StoredVerdict>> {
-    let assignment = &job.assignment;
-    let stage = stage_of(job)?;
-    let shape = OutputShape::of(job, stage)?;
-    let stored = Stored::new(store, assignment, job.deadline)?;
-    let prepared = prepare(job, stage, &stored).await?;
-    let hash = request_hash(&assignment.revision, stage, &prepared.rendered, &shape);
-    let input = store_input(job, &prepared, &stored, &hash).await?;
+async fn run(work: &Work<'_>, task: Task<'_>, env: Env<'_>, report: &mut Report) -> Step<Option<StoredVerdict>> {
+    let Work { stage, shape, prompt, loaded, .. } = work;
+    if let (Some(_), None) = (&task.job.assignment.wave, task.target) {
+        let message = format!("stage {} has {} targets, none with index {}", stage.name, work.targets.len(), task.part.index);
+        return Err(Failure::permanent("TargetUnknown", message));
+    }
+    let stored = Stored::new(env.store, task)?;
+    let calls = Calls::new(env, task);
+    let prepared = prepare(task, stage, prompt, loaded, &stored).await?;
+    let hash = request_hash(&task.job.assignment.revision, stage, &prepared.rendered, shape);
+    let input = store_input(task, loaded, &prepared, &stored, &hash).await?;
     report.input = Some(input.clone());
-    let calls = Calls { models, assignment, deadline: job.deadline, clock };
-    let (output, reference) = output(stage, &prepared, &shape, &hash, &stored, &calls, report).await?;
-    report.output = Some(reference.clone());
-    report.gaps = shape.gaps(&output);
-    let verdict = match &stage.judge {
-        None => None,
-        Some(judge) => {
-            let judged = Judged { judge, prepared: &prepared, input: &assignment.batch.input, output: (&output, &reference) };
-            Some(judged.verdict(&stored, &calls, report).await?)
+    let (output, reference) = match adopted(&hash, &stored).await? {
+        Some(found) => found,
+        None => {
+            let output = generate(stage, &prepared.rendered, shape, &calls, report).await?;
+            kept(output, &hash, &stored).await?
         }
     };
-    let verdict_reference = verdict.as_ref().map(|(_, reference)| reference.clone());
-    let record = record(job, prepared.prompt_sha256, (input, reference, verdict_reference), report);
-    let record = stored.put_json("the attempt's record", &record).await?;
-    report.record = Some(stored.claim(NameKind::Record, record, None).await?);
-    Ok(verdict.map(|(verdict, _)| verdict))
+    report.output = Some(reference.clone());
+    shape.tell(&output, report)?;
+    let made = Made { prompt_sha256: prompt.sha256(), asked: &prepared.rendered, loaded, input, output: &output, reference };
+    judge_output(stage, task, made, &stored, &calls, report).await
 }
 
-fn stage_of(job: &AttemptJob) -> Step<&ResolvedStage> {
+/// The stage of `job`.
+pub(crate) fn stage_of(job: &AttemptJob) -> Step<&ResolvedStage> {
     let (name, revision) = (&job.assignment.stage, &job.assignment.revision);
     job.revision.stage(name).ok_or_else(|| Failure::permanent("StageUnknown", format!("revision {revision} has no stage {name}")))
 }
 
+fn list_of(stage: &ResolvedStage, loaded: &Loaded) -> Step<Vec<Target>> {
+    let for_each = stage.for_each.as_ref().ok_or_else(|| {
+        Failure::permanent("StageUnknown", format!("stage {} has no forEach, and was given targets", stage.name))
+    })?;
+    let source = loaded.stages.get(&for_each.stage).ok_or_else(|| {
+        let message = format!("stage {} goes over {}.{}, and has no output of it", stage.name, for_each.stage, for_each.field);
+        Failure::permanent("TargetsInvalid", message)
+    })?;
+    targets(source, for_each).map_err(|fault| fault.failure(ErrorClass::Permanent))
+}
+
 /// Stores what the model is given. Another request under this attempt's name ends the attempt before anybody is asked.
-async fn store_input(job: &AttemptJob, prepared: &Prepared, stored: &Stored<'_>, hash: &str) -> Step<Reference> {
+async fn store_input(task: Task<'_>, loaded: &Loaded, prepared: &Prepared, stored: &Stored<'_>, hash: &str) -> Step<Reference> {
     let input = StageInput {
         contract: CONTRACT,
-        batch: job.assignment.batch.input.clone(),
-        stages: job.assignment.stages.clone(),
-        target: None,
+        batch: task.job.assignment.batch.input.clone(),
+        stages: loaded.references.clone(),
+        target: task.target.map(|target| target.value.clone()),
         feedback: prepared.feedback.clone(),
         system: prepared.rendered.system.clone(),
         user: prepared.rendered.user.clone(),
@@ -93,21 +107,15 @@ async fn store_input(job: &AttemptJob, prepared: &Prepared, stored: &Stored<'_>,
     stored.claim(NameKind::Input, reference, Some(hash)).await
 }
 
-/// The output of this attempt: the one that is stored, or a new one. It has its name before anything else is done with it.
-async fn output(
-    stage: &ResolvedStage,
-    prepared: &Prepared,
-    shape: &OutputShape,
-    hash: &str,
-    stored: &Stored<'_>,
-    calls: &Calls<'_>,
-    report: &mut Report,
-) -> Step<(Value, Reference)> {
-    if let Some(reference) = stored.left(NameKind::Output, hash).await? {
-        tracing::info!("adopting the stored output");
-        return Ok((stored.read("the stored output", &reference).await?, reference));
-    }
-    let output = generate(stage, &prepared.rendered, shape, calls, report).await?;
+/// The output an earlier pod left, made by the same request.
+pub(crate) async fn adopted(hash: &str, stored: &Stored<'_>) -> Step<Option<(Value, Reference)>> {
+    let Some(reference) = stored.left(NameKind::Output, hash).await? else { return Ok(None) };
+    tracing::info!("adopting the stored output");
+    Ok(Some((stored.read("the stored output", &reference).await?, reference)))
+}
+
+/// Stores a new output and gives it its name, before anything else is done with it. Of several the first stays, and is returned.
+pub(crate) async fn kept(output: Value, hash: &str, stored: &Stored<'_>) -> Step<(Value, Reference)> {
     let reference = stored.put(output_bytes(&output)?.into()).await?;
     let named = stored.claim(NameKind::Output, reference.clone(), Some(hash)).await?;
     if named == reference {
@@ -117,24 +125,51 @@ async fn output(
     Ok((stored.read("the stored output", &named).await?, named))
 }
 
-fn record(
-    job: &AttemptJob,
-    prompt_sha256: String,
-    documents: (Reference, Reference, Option<Reference>),
-    report: &Report,
-) -> AttemptRecord {
-    let (input, output, verdict) = documents;
-    AttemptRecord {
+/// An output that has its name, and what it was made of.
+pub(crate) struct Made<'a> {
+    /// SHA-256 of the prompt file, or of what stands for it.
+    pub(crate) prompt_sha256: &'a str,
+    /// What its writer was asked, for the judge.
+    pub(crate) asked: &'a Rendered,
+    pub(crate) loaded: &'a Loaded,
+    /// The stored [`StageInput`].
+    pub(crate) input: Reference,
+    pub(crate) output: &'a Value,
+    pub(crate) reference: Reference,
+}
+
+/// Judges an output, if its stage has a judge, and puts the attempt on record.
+pub(crate) async fn judge_output(
+    stage: &ResolvedStage,
+    task: Task<'_>,
+    made: Made<'_>,
+    stored: &Stored<'_>,
+    calls: &Calls<'_>,
+    report: &mut Report,
+) -> Step<Option<StoredVerdict>> {
+    let assignment = &task.job.assignment;
+    let verdict = match &stage.judge {
+        None => None,
+        Some(judge) => {
+            let batch = (&made.loaded.batch, &assignment.batch.input);
+            let judged = Judged { judge, asked: made.asked, batch, output: (made.output, &made.reference) };
+            Some(judged.verdict(stored, calls, report).await?)
+        }
+    };
+    let record = AttemptRecord {
         contract: CONTRACT,
-        stage: job.assignment.stage.clone(),
-        attempt: job.assignment.attempt,
-        try_: job.assignment.try_,
-        revision: job.assignment.revision.clone(),
-        prompt_sha256,
-        input,
-        output,
-        verdict,
+        stage: assignment.stage.clone(),
+        attempt: task.part.attempt,
+        try_: task.part.try_,
+        revision: assignment.revision.clone(),
+        prompt_sha256: made.prompt_sha256.to_owned(),
+        input: made.input,
+        output: made.reference,
+        verdict: verdict.as_ref().map(|(_, reference)| reference.clone()),
         tokens: report.tokens.clone(),
         calls: report.calls.clone(),
-    }
+    };
+    let record = stored.put_json("the attempt's record", &record).await?;
+    report.record = Some(stored.claim(NameKind::Record, record, None).await?);
+    Ok(verdict.map(|(verdict, _)| verdict))
 }

@@ -3,23 +3,25 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
-use tokio::time::Instant;
 use trackway_crds::contracts::{Assignment, CallRecord, ResolvedModel};
-use trackway_llm::{ChatReply, ChatRequest, LlmError, Message, NamedSchema, Parameters, RepeatPolicy};
+use trackway_llm::{ChatReply, ChatRequest, LlmError, Message, NamedSchema, Parameters, Repeat, RepeatPolicy};
 
 use crate::{
     Models, Use,
     answer::{Fault, repair_request},
     failure::{Failure, Step},
+    job::{Env, Task},
     report::Report,
 };
 
+/// Longest value of the header that names a target.
+const MAX_KEY_HEADER: usize = 64;
+
 /// A conversation with one model, and where it is put on record.
 pub(crate) struct Calls<'a> {
-    pub(crate) models: &'a Models,
-    pub(crate) assignment: &'a Assignment,
-    pub(crate) deadline: Instant,
-    pub(crate) clock: fn() -> Timestamp,
+    models: &'a Models,
+    task: Task<'a>,
+    clock: fn() -> Timestamp,
 }
 
 /// An answer that was taken.
@@ -28,7 +30,11 @@ pub(crate) struct Taken<T> {
     pub(crate) call: CallRecord,
 }
 
-impl Calls<'_> {
+impl<'a> Calls<'a> {
+    pub(crate) fn new(env: Env<'a>, task: Task<'a>) -> Self {
+        Self { models: env.outside.models, task, clock: env.clock }
+    }
+
     /// Asks `model`, and once more when `check` finds a fault in the answer. The inner `Err` is the fault that stayed.
     pub(crate) async fn ask<T>(
         &self,
@@ -38,10 +44,7 @@ impl Calls<'_> {
         report: &mut Report,
         check: impl Fn(&ChatReply) -> Result<T, Fault>,
     ) -> Step<Result<Taken<T>, Fault>> {
-        let purpose = match used_for {
-            Use::Generate => "generate",
-            Use::Judge => "judge",
-        };
+        let purpose = used_for.purpose();
         let (messages, schema) = question;
         let mut request = ChatRequest {
             model: model.model.clone(),
@@ -74,47 +77,86 @@ impl Calls<'_> {
         request: &ChatRequest,
         report: &mut Report,
     ) -> Step<(ChatReply, CallRecord)> {
+        self.within_budget(report)?;
         let client = self.models.client(used_for, model)?;
-        let policy = RepeatPolicy { deadline: Some(self.deadline.into_std()), ..RepeatPolicy::default() };
-        let at = (self.clock)();
-        let outcome = client.chat(request, &policy, &self.headers(purpose)).await;
-        let reply = outcome.map_err(|error| {
-            report.spent(used_for, millis_of(&error));
-            tracing::warn!(purpose, reason = error.reason(), repeats = error.repeats().len(), "the model gave no answer");
-            Failure::from(error)
-        })?;
-        let call = CallRecord {
+        let policy = RepeatPolicy { deadline: Some(self.task.job.deadline.into_std()), ..RepeatPolicy::default() };
+        let unanswered = CallRecord {
             purpose: purpose.to_owned(),
             model_asked: model.model.clone(),
+            model_answered: None,
+            response_id: None,
+            finish_reason: None,
+            at: (self.clock)(),
+            millis: 0,
+            repeats: 0,
+            input_tokens: 0,
+            output_tokens: 0,
+        };
+        let reply = match client.chat(request, &policy, &self.headers(purpose)).await {
+            Ok(reply) => reply,
+            Err(error) => {
+                tracing::warn!(purpose, reason = error.reason(), repeats = error.repeats().len(), "the model gave no answer");
+                report.called(used_for, CallRecord { millis: millis_of(&error), repeats: count(error.repeats()), ..unanswered });
+                return Err(error.into());
+            }
+        };
+        let call = CallRecord {
             model_answered: Some(reply.model_answered.clone()),
             response_id: reply.response_id.clone(),
             finish_reason: reply.finish_reason.clone(),
-            at,
             millis: reply.millis,
-            repeats: u32::try_from(reply.repeats.len()).unwrap_or(u32::MAX),
+            repeats: count(&reply.repeats),
             input_tokens: reply.usage.input,
             output_tokens: reply.usage.output,
+            ..unanswered
         };
         tracing::info!(purpose, millis = call.millis, repeats = call.repeats, output_tokens = call.output_tokens, "answered");
         report.called(used_for, call.clone());
         Ok((reply, call))
     }
 
+    /// No call is begun when the run's tokens are used up.
+    fn within_budget(&self, report: &Report) -> Step<()> {
+        let spent = report.tokens.total();
+        match self.task.job.assignment.tokens_left {
+            Some(left) if spent >= left => {
+                let message = format!(
+                    "the run has used up its tokens: {left} were left for this try, and {spent} are spent. Raise limits.tokens of the \
+                     Track, or let prompts and answers be shorter"
+                );
+                Err(Failure::permanent("TokenBudgetExhausted", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn headers(&self, purpose: &str) -> BTreeMap<String, String> {
-        let Assignment { run, stage, attempt, try_, .. } = self.assignment;
+        let Assignment { run, stage, .. } = &self.task.job.assignment;
+        let part = self.task.part;
+        let key = self.task.target.map(|target| ("x-trackway-target", header_text(&target.key)));
         [
             ("x-trackway-run", run.uid.clone()),
             ("x-trackway-run-name", run.name.clone()),
             ("x-trackway-stage", stage.clone()),
-            ("x-trackway-attempt", attempt.to_string()),
-            ("x-trackway-try", try_.to_string()),
-            ("x-trackway-index", "0".to_owned()),
+            ("x-trackway-attempt", part.attempt.to_string()),
+            ("x-trackway-try", part.try_.to_string()),
+            ("x-trackway-index", part.index.to_string()),
             ("x-trackway-purpose", purpose.to_owned()),
         ]
         .into_iter()
+        .chain(key)
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
     }
+}
+
+/// A key as a header can carry it.
+fn header_text(key: &str) -> String {
+    key.chars().take(MAX_KEY_HEADER).map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect()
+}
+
+fn count(repeats: &[Repeat]) -> u32 {
+    u32::try_from(repeats.len()).unwrap_or(u32::MAX)
 }
 
 fn millis_of(error: &LlmError) -> u64 {

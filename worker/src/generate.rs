@@ -3,7 +3,7 @@
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use trackway_crds::{
-    contracts::{ContextAnswer, ErrorClass, ResolvedStage, ResolvedWork},
+    contracts::{ContextAnswer, ErrorClass, ResolvedForEach, ResolvedStage, ResolvedWork},
     names::sha256_hex,
 };
 use trackway_llm::{ChatReply, Message, NamedSchema};
@@ -14,6 +14,7 @@ use crate::{
     answer::{Fault, object_of, valid_for},
     calls::Calls,
     failure::{Failure, Step},
+    fan_out::list_info,
     load::file,
     report::Report,
 };
@@ -25,6 +26,8 @@ pub(crate) struct OutputShape {
     schema: NamedSchema,
     validator: Validator,
     context: bool,
+    /// The later fan-outs over lists of this output.
+    lists: Vec<ResolvedForEach>,
 }
 
 impl OutputShape {
@@ -33,29 +36,53 @@ impl OutputShape {
         let (name, schema) = match &stage.work {
             ResolvedWork::ValidateContext { .. } => ("context_validation", context_answer_schema()),
             ResolvedWork::Generate { output_schema: None, .. } => ("output", text_output_schema()),
-            ResolvedWork::Generate { output_schema: Some(key), .. } => ("output", schema_file(job, key)?),
-            ResolvedWork::Container { .. } | ResolvedWork::Broadcast { .. } => {
-                return Err(Failure::permanent("StageUnknown", format!("stage {} asks no model", stage.name)));
+            ResolvedWork::Container { output_schema: None, .. } => ("output", json!({"type": "object"})),
+            ResolvedWork::Generate { output_schema: Some(key), .. }
+            | ResolvedWork::Container { output_schema: Some(key), .. } => ("output", schema_file(job, key)?),
+            ResolvedWork::Broadcast { .. } => {
+                return Err(Failure::permanent("StageUnknown", format!("stage {} writes no output to be checked", stage.name)));
             }
         };
         let validator = jsonschema::validator_for(&schema).map_err(|error| {
             Failure::permanent("SchemaInvalid", format!("the output schema of stage {} is no JSON Schema: {error}", stage.name))
         })?;
         let context = matches!(stage.work, ResolvedWork::ValidateContext { .. });
-        Ok(Self { schema: NamedSchema { name: name.to_owned(), schema }, validator, context })
+        // What stages fan out over in a fan-out's output is put together after it.
+        let lists = match &stage.for_each {
+            None => job.revision.fan_outs_over(&stage.name).cloned().collect(),
+            Some(_) => Vec::new(),
+        };
+        Ok(Self { schema: NamedSchema { name: name.to_owned(), schema }, validator, context, lists })
     }
 
-    fn check(&self, reply: &ChatReply) -> Result<Value, Fault> {
+    fn read(&self, reply: &ChatReply) -> Result<Value, Fault> {
         let answer = object_of(reply, MALFORMED)?;
-        valid_for(&self.validator, &answer, MALFORMED)?;
-        if self.context {
-            check_context(&answer)?;
-        }
+        self.check(&answer)?;
         Ok(answer)
     }
 
+    /// Whether `output` is valid for its schema and its lists can be fanned out over.
+    pub(crate) fn check(&self, output: &Value) -> Result<(), Fault> {
+        valid_for(&self.validator, output, MALFORMED)?;
+        if self.context {
+            check_context(output)?;
+        }
+        self.lists.iter().try_for_each(|for_each| list_info(output, for_each).map(|_| ()))
+    }
+
+    /// Puts on record what the operator must know of an accepted output, be it new or adopted.
+    pub(crate) fn tell(&self, output: &Value, report: &mut Report) -> Step<()> {
+        report.gaps = self.gaps(output);
+        for for_each in &self.lists {
+            let info = list_info(output, for_each).map_err(|fault| fault.failure(ErrorClass::Permanent))?;
+            // Two fan-outs over one list may tell its entries apart by different fields; the first one's keys stand for it.
+            report.lists.entry(for_each.field.clone()).or_insert(info);
+        }
+        Ok(())
+    }
+
     /// Gaps a context validation reports; `None` for other stages.
-    pub(crate) fn gaps(&self, output: &Value) -> Option<u32> {
+    fn gaps(&self, output: &Value) -> Option<u32> {
         let gaps = output.get("gaps").and_then(Value::as_array).filter(|_| self.context)?;
         u32::try_from(gaps.len()).ok()
     }
@@ -98,8 +125,8 @@ pub(crate) async fn generate(
     let messages = rendered.system.iter().map(Message::system).chain([Message::user(&rendered.user)]).collect();
     let question = (messages, shape.schema.clone());
     let model = stage.model().ok_or_else(|| Failure::permanent("StageUnknown", format!("stage {} asks no model", stage.name)))?;
-    let answer = calls.ask(Use::Generate, model, question, report, |reply| shape.check(reply)).await?;
-    let taken = answer.map_err(|fault| Failure::new(ErrorClass::Model, fault.reason, fault.for_people))?;
+    let answer = calls.ask(Use::Generate, model, question, report, |reply| shape.read(reply)).await?;
+    let taken = answer.map_err(|fault| fault.failure(ErrorClass::Model))?;
     Ok(taken.answer)
 }
 

@@ -1,11 +1,15 @@
-//! What one attempt is given.
+//! What one pod is given.
 
 use std::{collections::BTreeMap, time::Duration};
 
+use jiff::Timestamp;
 use tokio::time::Instant;
-use trackway_crds::contracts::{Assignment, Revision};
+use trackway_crds::contracts::{Assignment, Revision, TargetAssignment};
+use trackway_store::PayloadStore;
 
-/// Largest output of a stage in bytes, as JSON.
+use crate::{Models, fan_out::Target};
+
+/// Largest output of a stage in bytes, as JSON. What is put together of a whole fan-out may be as large as the store takes.
 pub const MAX_OUTPUT_BYTES: usize = 4 << 20;
 /// Largest rendered prompt in bytes, both parts together. Far above what models read; it keeps a runaway template from being
 /// stored and sent.
@@ -14,7 +18,7 @@ pub const MAX_PROMPT_BYTES: usize = 2_000_000;
 /// Longest time kept back at the end of an attempt for reporting it.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// One try of one attempt of one stage.
+/// One pod: one try of one attempt of a stage, or of each of its targets.
 #[derive(Clone, Debug)]
 pub struct AttemptJob {
     /// For whom.
@@ -25,8 +29,58 @@ pub struct AttemptJob {
     pub files: BTreeMap<String, String>,
     /// Uid of the pod that works; goes into the result.
     pub pod_uid: String,
+    /// Completion index of the pod: which targets of its wave are its own. 0 outside a fan-out.
+    pub pod_index: u32,
     /// When to give up; see [`attempt_deadline`].
     pub deadline: Instant,
+}
+
+/// What a pod reaches besides its payload store.
+#[derive(Clone, Copy, Debug)]
+pub struct Outside<'a> {
+    /// The models.
+    pub models: &'a Models,
+}
+
+impl Outside<'_> {
+    /// `text` without any secret that was used.
+    pub(crate) fn scrubbed(&self, text: &str) -> String {
+        self.models.scrubbed(text)
+    }
+}
+
+/// What every try of a pod works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Env<'a> {
+    pub(crate) store: &'a PayloadStore,
+    pub(crate) outside: &'a Outside<'a>,
+    pub(crate) clock: fn() -> Timestamp,
+}
+
+/// One try of one attempt of a stage or of one of its targets: what one result is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Task<'a> {
+    pub(crate) job: &'a AttemptJob,
+    /// Index 0 outside a fan-out.
+    pub(crate) part: TargetAssignment,
+    /// The entry of the list, in a fan-out.
+    pub(crate) target: Option<&'a Target>,
+}
+
+impl<'a> Task<'a> {
+    /// The whole stage.
+    pub(crate) fn of(job: &'a AttemptJob) -> Self {
+        let Assignment { attempt, try_, .. } = job.assignment;
+        Self { job, part: TargetAssignment { index: 0, attempt, try_ }, target: None }
+    }
+}
+
+/// What the pod with completion index `pod_index` has to report: each of its targets, outside a fan-out the stage.
+pub(crate) fn parts(assignment: &Assignment, pod_index: u32) -> Vec<TargetAssignment> {
+    match &assignment.wave {
+        Some(wave) => wave.of_pod(usize::try_from(pod_index).unwrap_or(usize::MAX)).to_vec(),
+        None => vec![TargetAssignment { index: 0, attempt: assignment.attempt, try_: assignment.try_ }],
+    }
 }
 
 /// When an attempt that began at `started` gives up: a tenth of the stage's timeout (at most 10 s) before Kubernetes would end

@@ -2,16 +2,16 @@
 
 use serde_json::json;
 use trackway_crds::{
-    contracts::{CONTRACT, ErrorClass, NameKind, Reference, ResolvedJudge, StoredVerdict},
+    contracts::{BatchDocument, CONTRACT, ErrorClass, NameKind, Reference, ResolvedJudge, StoredVerdict},
     names::sha256_hex,
 };
+use trackway_prompt::Rendered;
 
 use crate::{
     Use,
     calls::Calls,
-    failure::{Failure, Step},
+    failure::Step,
     instructions::{JUDGE_INSTRUCTION, judge_messages},
-    load::Prepared,
     report::Report,
     rubric::{read_verdict, rubric_sha256, verdict_schema},
     stored::Stored,
@@ -20,9 +20,9 @@ use crate::{
 /// An output to be judged.
 pub(crate) struct Judged<'a> {
     pub(crate) judge: &'a ResolvedJudge,
-    pub(crate) prepared: &'a Prepared,
-    /// The batch document.
-    pub(crate) input: &'a Reference,
+    /// What its writer was asked.
+    pub(crate) asked: &'a Rendered,
+    pub(crate) batch: (&'a BatchDocument, &'a Reference),
     pub(crate) output: (&'a serde_json::Value, &'a Reference),
 }
 
@@ -50,11 +50,11 @@ impl Judged<'_> {
     }
 
     async fn judge(&self, calls: &Calls<'_>, report: &mut Report) -> Step<StoredVerdict> {
-        let Self { judge, prepared, input, output } = self;
-        let messages = judge_messages(judge, &prepared.rendered, (&prepared.batch, input), *output);
+        let Self { judge, asked, batch, output } = self;
+        let messages = judge_messages(judge, asked, *batch, *output);
         let question = (messages, verdict_schema(judge));
         let answer = calls.ask(Use::Judge, &judge.model, question, report, |reply| read_verdict(judge, reply)).await?;
-        let taken = answer.map_err(|fault| Failure::new(ErrorClass::Judge, fault.reason, fault.for_people))?;
+        let taken = answer.map_err(|fault| fault.failure(ErrorClass::Judge))?;
         let scores = taken.answer;
         Ok(StoredVerdict {
             contract: CONTRACT,

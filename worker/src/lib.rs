@@ -1,7 +1,8 @@
-//! One attempt of one stage: read, generate, store, judge, report.
+//! What a pod does: read, generate, store, judge, report.
 //!
 //! ```text
-//! Assignment + Revision ─▶ load batch, earlier outputs, feedback ─▶ render prompt ─▶ create name `input`
+//! Assignment + Revision ─▶ load batch and earlier outputs, put ended fan-outs together          once a pod
+//!    ─▶ feedback ─▶ render prompt ─▶ create name `input`                                        each target, all at once
 //!    ─▶ name `output` there? adopt : generate, validate, one repair turn, store, create name `output`
 //!    ─▶ judged? name `verdict` there? adopt : judge, validate, one repair turn, store, create name `verdict`
 //!    ─▶ create name `record` ─▶ StageResult
@@ -9,26 +10,33 @@
 //!
 //! * An output is stored **before** it is judged, and every name is created once: whoever comes second adopts what is there and
 //!   calls no model. So a stored generation is never repeated (invariant 3).
-//! * [`run_attempt`] never fails: what goes wrong becomes a `StageResult` with a class and a reason. It decides nothing about
-//!   further attempts or tries; the operator does.
+//! * [`run_pod`] never fails: what goes wrong becomes a `StageResult` with a class and a reason, and a record of how it came
+//!   about. It decides nothing about further attempts or tries; the operator does.
 //! * No environment, no globals: the binary `trackway-worker` and `trackway simulate` call the same function.
 
 mod answer;
 mod attempt;
 mod calls;
+mod conclude;
 mod failure;
+mod fan_out;
 mod generate;
 mod instructions;
 mod job;
 mod judge;
+mod last_words;
 mod load;
 mod models;
+mod pod;
 mod report;
 mod rubric;
 mod stored;
 
-pub use attempt::run_attempt;
+pub use failure::Failure;
+pub use fan_out::{Target, compose};
 pub use instructions::JUDGE_INSTRUCTION;
-pub use job::{AttemptJob, MAX_OUTPUT_BYTES, MAX_PROMPT_BYTES, attempt_deadline};
+pub use job::{AttemptJob, MAX_OUTPUT_BYTES, MAX_PROMPT_BYTES, Outside, attempt_deadline};
+pub use last_words::last_words;
 pub use models::{Access, Models, Use};
-pub use report::failed_result;
+pub use pod::run_pod;
+pub use report::failed_results;

@@ -3,46 +3,100 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use trackway_crds::contracts::{BatchDocument, Feedback, NameKind, ResolvedStage, StoredVerdict};
+use trackway_crds::{
+    contracts::{BatchDocument, Feedback, NameKind, Reference, ResolvedStage, StoredVerdict},
+    ledger::Ledger,
+};
 use trackway_prompt::{Prompt, PromptContext, Rendered, TrackContext};
+use trackway_store::PayloadStore;
 
 use crate::{
     AttemptJob, MAX_PROMPT_BYTES,
     failure::{Failure, Step},
+    fan_out::compose,
+    job::Task,
     stored::{Stored, parsed},
 };
-use trackway_crds::contracts::ErrorClass;
 
-/// An attempt with its prompt rendered.
-pub(crate) struct Prepared {
+/// What every target of a pod is given alike, read once.
+pub(crate) struct Loaded {
     pub(crate) batch: BatchDocument,
+    /// Accepted outputs of the stages before, those of fan-outs put together.
+    pub(crate) stages: BTreeMap<String, Value>,
+    /// The same by reference.
+    pub(crate) references: BTreeMap<String, Reference>,
+}
+
+/// Reads the batch and the outputs of the stages before.
+pub(crate) async fn load(job: &AttemptJob, store: &PayloadStore) -> Step<Loaded> {
+    let stored = Stored::new(store, Task::of(job))?;
+    let batch = parsed("the batch document", &stored.batch(&job.assignment.batch.input).await?)?;
+    let mut loaded = Loaded { batch, stages: BTreeMap::new(), references: job.assignment.stages.clone() };
+    for (name, reference) in &job.assignment.stages {
+        loaded.stages.insert(name.clone(), stored.read(&format!("the output of stage {name}"), reference).await?);
+    }
+    // In the revision's order, because one fan-out may go over another's output.
+    for stage in &job.revision.stages {
+        let Some(state) = job.assignment.fan_outs.get(&stage.name) else { continue };
+        let (output, reference) = whole_output(job, store, stage, &state.ledger, &loaded).await?;
+        loaded.stages.insert(stage.name.clone(), output);
+        loaded.references.insert(stage.name.clone(), reference);
+    }
+    Ok(loaded)
+}
+
+async fn whole_output(
+    job: &AttemptJob,
+    store: &PayloadStore,
+    stage: &ResolvedStage,
+    ledger: &str,
+    loaded: &Loaded,
+) -> Step<(Value, Reference)> {
+    let ledger = Ledger::decode(ledger)
+        .map_err(|error| Failure::permanent("LedgerInvalid", format!("targets of stage {}: {error}", stage.name)))?;
+    let source = stage.for_each.as_ref().and_then(|for_each| loaded.stages.get(&for_each.stage)).unwrap_or(&Value::Null);
+    let (output, reference) = compose(store, &job.assignment.run, stage, &ledger, source, job.deadline).await?;
+    let output = serde_json::to_value(output)
+        .map_err(|error| Failure::permanent("DocumentInvalid", format!("the output of stage {}: {error}", stage.name)))?;
+    Ok((output, reference))
+}
+
+/// What one attempt is given beyond that.
+pub(crate) struct Prepared {
     pub(crate) feedback: Option<Feedback>,
-    pub(crate) prompt_sha256: String,
     pub(crate) rendered: Rendered,
 }
 
-/// Loads everything the stage's prompt may name and renders it.
-pub(crate) async fn prepare(job: &AttemptJob, stage: &ResolvedStage, stored: &Stored<'_>) -> Step<Prepared> {
-    let name = stage.prompt().ok_or_else(|| Failure::permanent("StageUnknown", "the stage asks no model".to_owned()))?;
-    let prompt = Prompt::parse(name, file(job, "PromptMissing", name)?)?;
-    let batch: BatchDocument = parsed("the batch document", &stored.batch(&job.assignment.batch.input).await?)?;
-    let mut stages: BTreeMap<String, Value> = BTreeMap::new();
-    for (name, reference) in &job.assignment.stages {
-        stages.insert(name.clone(), stored.read(&format!("the output of stage {name}"), reference).await?);
-    }
-    let feedback = feedback(job, stored).await?;
-    let track =
-        TrackContext { name: job.revision.track.clone(), audience: job.revision.audience.clone(), vars: stage.vars.clone() };
+/// The prompt of `stage`.
+pub(crate) fn prompt_of(job: &AttemptJob, stage: &ResolvedStage) -> Step<Prompt> {
+    let name = stage
+        .prompt()
+        .ok_or_else(|| Failure::permanent("StageUnknown", format!("stage {} asks no model, so it has no prompt", stage.name)))?;
+    Ok(Prompt::parse(name, file(job, "PromptMissing", name)?)?)
+}
+
+/// Reads the judge's words on the attempt before and renders the prompt.
+pub(crate) async fn prepare(
+    task: Task<'_>,
+    stage: &ResolvedStage,
+    prompt: &Prompt,
+    loaded: &Loaded,
+    stored: &Stored<'_>,
+) -> Step<Prepared> {
+    let feedback = feedback(task, stored).await?;
+    let revision = &task.job.revision;
+    let track = TrackContext { name: revision.track.clone(), audience: revision.audience.clone(), vars: stage.vars.clone() };
     let rendered = prompt.render(&PromptContext {
         track: &track,
-        batch: &batch.batch,
-        events: &batch.events,
+        batch: &loaded.batch.batch,
+        events: &loaded.batch.events,
         context: &BTreeMap::new(),
-        stages: &stages,
+        stages: &loaded.stages,
+        target: task.target.map(|target| &target.value),
         feedback: feedback.as_ref(),
     })?;
-    check_size(name, &rendered)?;
-    Ok(Prepared { batch, feedback, prompt_sha256: prompt.sha256().to_owned(), rendered })
+    check_size(stage.prompt().unwrap_or_default(), &rendered)?;
+    Ok(Prepared { feedback, rendered })
 }
 
 /// The file the revision calls `name`.
@@ -55,13 +109,10 @@ pub(crate) fn file<'a>(job: &'a AttemptJob, reason: &'static str, name: &str) ->
 }
 
 /// The verdict on the attempt before, in full: what made this attempt.
-async fn feedback(job: &AttemptJob, stored: &Stored<'_>) -> Step<Option<Feedback>> {
-    let Some(before) = job.assignment.attempt.checked_sub(1).filter(|before| *before > 0) else { return Ok(None) };
-    let Some(name) = stored.of_attempt(before, NameKind::Verdict).await? else {
-        let message = format!("the verdict on attempt {before} of stage {} is not in the payload store", job.assignment.stage);
-        return Err(Failure::new(ErrorClass::Infrastructure, "PayloadNotFound", message));
-    };
-    let verdict: StoredVerdict = stored.read(&format!("the verdict on attempt {before}"), &name.reference).await?;
+async fn feedback(task: Task<'_>, stored: &Stored<'_>) -> Step<Option<Feedback>> {
+    let Some(before) = task.part.attempt.checked_sub(1).filter(|before| *before > 0) else { return Ok(None) };
+    let reference = stored.wanted(&stored.name_of(before, NameKind::Verdict)).await?;
+    let verdict: StoredVerdict = stored.read(&format!("the verdict on attempt {before}"), &reference).await?;
     Ok(Some(Feedback { score: verdict.score, text: verdict.feedback, dimensions: verdict.dimensions }))
 }
 

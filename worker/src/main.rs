@@ -1,4 +1,4 @@
-//! The worker pod's program: one try of one attempt of one stage, then it ends.
+//! The worker pod's program: one try of one attempt of a stage or of some of its targets, then it ends.
 
 mod publish;
 mod settings;
@@ -9,11 +9,15 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use tokio::{
     signal::unix::{SignalKind, signal},
+    sync::mpsc,
     time::Instant,
 };
-use trackway_crds::contracts::{ErrorClass, StageResult};
+use trackway_crds::{
+    contracts::{ErrorClass, Revision, StageResult},
+    names::DEBUGGER,
+};
 use trackway_store::PayloadStore;
-use trackway_worker::{AttemptJob, attempt_deadline, failed_result, run_attempt};
+use trackway_worker::{AttemptJob, Outside, attempt_deadline, failed_results, run_pod};
 
 use settings::{Arguments, Settings};
 
@@ -51,13 +55,13 @@ async fn main() -> ExitCode {
             }
         },
         _ = asked_to_end => {
-            tracing::warn!("asked to end before the attempt was finished; nothing is reported, the next try adopts what is stored");
+            tracing::warn!("asked to end before all was finished; of what was not, nothing is reported, and the next try adopts what is stored");
             ExitCode::from(ENDED_BY_SIGTERM)
         }
     }
 }
 
-/// Does the attempt and hands its result over. An error means that nobody will hear of it.
+/// Does the pod's work and hands its results over. An error means that of some of them nobody will hear.
 async fn work(arguments: Arguments, started: Instant) -> anyhow::Result<()> {
     let settings = Settings::read(&arguments)?;
     let assignment = &settings.assignment;
@@ -66,31 +70,67 @@ async fn work(arguments: Arguments, started: Instant) -> anyhow::Result<()> {
         stage = assignment.stage,
         attempt = assignment.attempt,
         r#try = assignment.try_,
+        wave = assignment.wave.as_ref().map(|wave| wave.wave),
+        pod_index = settings.pod_index,
         "worker started"
     );
-    let nats = publish::Connection::start(settings.nats.clone());
-    let result = attempt(&settings, &nats, started).await;
-    publish::hand_over(&arguments.termination_log, assignment, nats, &result).await
+    let connection = publish::Connection::start(settings.nats.clone());
+    let revision = settings.revision();
+    let (tell, told) = mpsc::unbounded_channel();
+    let teller = publish::Teller {
+        termination_log: arguments.termination_log,
+        assignment,
+        revision: revision.as_ref().ok().map(|(revision, _)| revision),
+        pod_uid: &settings.pod_uid,
+        connection: connection.clone(),
+    };
+    let ((), outcome) = tokio::join!(pod(&settings, &revision, &connection, started, tell), teller.tell_all(told));
+    outcome
 }
 
-/// The attempt's result, whatever it is.
-async fn attempt(settings: &Settings, nats: &publish::Connection, started: Instant) -> StageResult {
+type Files = std::collections::BTreeMap<String, String>;
+
+/// Sends the pod's results to `tell`, whatever they are.
+async fn pod(
+    settings: &Settings,
+    revision: &anyhow::Result<(Revision, Files)>,
+    connection: &publish::Connection,
+    started: Instant,
+    tell: mpsc::UnboundedSender<StageResult>,
+) {
+    // Sending fails only when nobody takes results any more, and then the process ends.
+    let tell = |result| drop(tell.send(result));
     let assignment = &settings.assignment;
     let failed = |class, reason: &str, error: &anyhow::Error| {
-        failed_result(assignment, &settings.pod_uid, class, reason, &settings.scrubbed(&format!("{error:#}")))
+        let message = settings.scrubbed(&format!("{error:#}"));
+        failed_results(assignment, settings.pod_index, &settings.pod_uid, class, reason, &message).into_iter().for_each(tell);
     };
-    let (revision, files) = match settings.revision() {
+    let (revision, files) = match revision {
         Ok(read) => read,
-        Err(error) => return failed(ErrorClass::Permanent, "RevisionInvalid", &error),
+        Err(error) => return failed(ErrorClass::Permanent, "RevisionInvalid", error),
     };
-    let timeout = revision.stage(&assignment.stage).map_or(WITHOUT_STAGE_MILLIS, |stage| stage.timeout_millis);
-    let deadline = attempt_deadline(started, timeout);
-    let store = match open_store(settings, nats, deadline).await {
+    let deadline = attempt_deadline(started, timeout_millis(&assignment.stage, revision));
+    let store = match open_store(settings, connection, deadline).await {
         Ok(store) => store,
         Err((class, reason, error)) => return failed(class, reason, &error),
     };
-    let job = AttemptJob { assignment: assignment.clone(), revision, files, pod_uid: settings.pod_uid.clone(), deadline };
-    run_attempt(&job, &store, &settings.models(), jiff::Timestamp::now).await
+    let job = AttemptJob {
+        assignment: assignment.clone(),
+        revision: revision.clone(),
+        files: files.clone(),
+        pod_uid: settings.pod_uid.clone(),
+        pod_index: settings.pod_index,
+        deadline,
+    };
+    let models = settings.models();
+    run_pod(&job, &store, &Outside { models: &models }, jiff::Timestamp::now, &tell).await;
+}
+
+fn timeout_millis(stage: &str, revision: &Revision) -> u64 {
+    match &revision.debugger {
+        Some(debugger) if stage == DEBUGGER => debugger.timeout_millis,
+        _ => revision.stage(stage).map_or(WITHOUT_STAGE_MILLIS, |stage| stage.timeout_millis),
+    }
 }
 
 type StoreFailure = (ErrorClass, &'static str, anyhow::Error);

@@ -19,6 +19,19 @@ pub enum Use {
     Generate,
     /// Scoring it.
     Judge,
+    /// Explaining a failure.
+    Debug,
+}
+
+impl Use {
+    /// As records and headers call it.
+    pub(crate) fn purpose(self) -> &'static str {
+        match self {
+            Self::Generate => "generate",
+            Self::Judge => "judge",
+            Self::Debug => "debug",
+        }
+    }
 }
 
 /// What reaching a model needs beyond its revision.
@@ -76,6 +89,14 @@ impl Models {
                 secret.name, secret.key
             );
             return Err(Failure::permanent("MissingSecret", message));
+        }
+        if let (Some(config_map), None) = (&model.ca_bundle_ref, &ca_bundle_pem) {
+            let message = format!(
+                "ModelEndpoint {endpoint} takes its certificate authorities from ConfigMap {} key {}, and they could not be read: \
+                 create the ConfigMap with that key",
+                config_map.name, config_map.key
+            );
+            return Err(Failure::permanent("CaBundleUnreadable", message));
         }
         made.keys.extend(api_key.iter().cloned());
         let target = Endpoint { base_url: model.base_url.clone(), api_key, headers: model.headers.clone(), ca_bundle_pem };

@@ -1,16 +1,18 @@
-//! Handing the result over: as the container's termination message and on its subject.
+//! Handing results over: in the container's termination message and each on its subject.
 
-use std::{path::Path, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
 };
-use trackway_crds::contracts::{Assignment, StageResult};
+use trackway_crds::contracts::{Assignment, Revision, StageResult};
 use trackway_nats::{Nats, NatsConfig, Publication, publish_result, result_subject, with_retry};
+use trackway_worker::last_words;
 
-/// A pod whose result stands in its termination message waits no longer than this for NATS.
+/// A pod whose results stand in its termination message waits no longer than this for NATS, from the last of them.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(5);
 
 /// What became of connecting.
@@ -23,6 +25,7 @@ enum State {
 }
 
 /// A connection that comes up while the attempt works.
+#[derive(Clone)]
 pub(crate) struct Connection {
     state: watch::Receiver<State>,
 }
@@ -45,50 +48,107 @@ impl Connection {
 
     /// The connection, once it stands.
     pub(crate) async fn wait_until(&self, deadline: Instant) -> anyhow::Result<Nats> {
+        match tokio::time::timeout_at(deadline, self.wait()).await {
+            Ok(outcome) => outcome,
+            Err(_) => anyhow::bail!("NATS did not answer in time"),
+        }
+    }
+
+    async fn wait(&self) -> anyhow::Result<Nats> {
         let mut state = self.state.clone();
-        let decided = tokio::time::timeout_at(deadline, state.wait_for(|state| !matches!(state, State::Connecting))).await;
-        let decided = decided.ok().and_then(Result::ok).map_or(State::Connecting, |state| state.clone());
-        match decided {
+        let decided = state.wait_for(|state| !matches!(state, State::Connecting)).await;
+        match decided.map_or(State::Connecting, |state| state.clone()) {
             State::Connected(nats) => Ok(nats),
             State::NotWanted => anyhow::bail!("no NATS server is configured: set TRACKWAY_NATS_URL"),
             State::Refused(why) => anyhow::bail!("{why}"),
-            State::Connecting => anyhow::bail!("NATS did not answer in time"),
+            State::Connecting => anyhow::bail!("the connection to NATS was given up"),
         }
     }
 }
 
-/// Writes the termination message, then publishes. The message comes first because it costs nothing and is read only when the
-/// container has ended; whoever is told by NATS is told milliseconds later.
-pub(crate) async fn hand_over(
-    termination_log: &Path,
-    assignment: &Assignment,
-    connection: Connection,
-    result: &StageResult,
-) -> anyhow::Result<()> {
-    let json = serde_json::to_vec(result).context("write the result as JSON")?;
-    let written = std::fs::write(termination_log, &json)
-        .with_context(|| format!("write the termination message to {}", termination_log.display()));
-    let published = match timeout(PUBLISH_LIMIT, publish(assignment, &connection, &json)).await {
-        Ok(published) => published,
-        Err(_) => Err(anyhow::anyhow!("NATS did not answer within {PUBLISH_LIMIT:?}")),
-    };
-    match (written, published) {
-        (_, Ok(Publication::Published)) => tracing::info!("result published"),
-        (_, Ok(Publication::AlreadyThere)) => tracing::info!("this try had a result already; the first one counts"),
-        (Ok(()), Err(error)) => {
-            tracing::warn!("result not published, it stands in the termination message: {error:#}");
-        }
-        (Err(written), Err(published)) => anyhow::bail!("{written:#}; and not published: {published:#}"),
-    }
-    Ok(())
+/// Tells the results of a pod as they come.
+pub(crate) struct Teller<'a> {
+    pub(crate) termination_log: PathBuf,
+    pub(crate) assignment: &'a Assignment,
+    pub(crate) revision: Option<&'a Revision>,
+    pub(crate) pod_uid: &'a str,
+    pub(crate) connection: Connection,
 }
 
-async fn publish(assignment: &Assignment, connection: &Connection, json: &[u8]) -> anyhow::Result<Publication> {
-    let deadline = Instant::now() + PUBLISH_LIMIT;
-    let nats = connection.wait_until(deadline).await?;
-    let Assignment { run, stage, attempt, try_, .. } = assignment;
-    let subject = result_subject(&run.namespace, &run.uid, stage, *attempt, *try_, 0)?;
-    let payload = bytes::Bytes::copy_from_slice(json);
-    let published = with_retry(Some(deadline), "publish the result", || publish_result(&nats, &subject, payload.clone())).await?;
-    Ok(published)
+impl Teller<'_> {
+    /// Hands over every result that comes, until there are no more and all are published, or [`PUBLISH_LIMIT`] after the last.
+    /// The termination message comes first because it costs nothing; it is read only when the container has ended, so whoever
+    /// is told by NATS is told sooner. An error means that of some result nobody will hear.
+    pub(crate) async fn tell_all(&self, mut results: mpsc::UnboundedReceiver<StageResult>) -> anyhow::Result<()> {
+        let mut told = Vec::new();
+        let mut written = Ok(());
+        let mut publishing = FuturesUnordered::new();
+        let mut unpublished: Option<anyhow::Error> = None;
+        while let Some(result) = self.next(&mut results, &mut publishing, &mut unpublished).await {
+            publishing.push(self.publish(result.clone()));
+            told.push(result);
+            written = self.write(&told);
+        }
+        let limit = sleep_until(Instant::now() + PUBLISH_LIMIT);
+        tokio::pin!(limit);
+        while !publishing.is_empty() {
+            tokio::select! {
+                Some(published) = publishing.next() => note(published, &mut unpublished),
+                () = &mut limit => {
+                    unpublished = Some(anyhow::anyhow!("NATS did not answer within {PUBLISH_LIMIT:?}"));
+                    break;
+                }
+            }
+        }
+        match (written, unpublished) {
+            (_, None) => Ok(()),
+            (Ok(()), Some(error)) => {
+                tracing::warn!("not published, it stands in the termination message: {error:#}");
+                Ok(())
+            }
+            (Err(written), Some(published)) => Err(anyhow::anyhow!("{written:#}; and not published: {published:#}")),
+        }
+    }
+
+    /// The next result; meanwhile those before are published.
+    async fn next<F: Future<Output = anyhow::Result<()>>>(
+        &self,
+        results: &mut mpsc::UnboundedReceiver<StageResult>,
+        publishing: &mut FuturesUnordered<F>,
+        unpublished: &mut Option<anyhow::Error>,
+    ) -> Option<StageResult> {
+        loop {
+            tokio::select! {
+                result = results.recv() => return result,
+                Some(published) = publishing.next() => note(published, unpublished),
+            }
+        }
+    }
+
+    fn write(&self, told: &[StageResult]) -> anyhow::Result<()> {
+        let Some(words) = last_words(self.assignment, self.revision, self.pod_uid, told) else { return Ok(()) };
+        let words = words.context("write the results as JSON")?;
+        std::fs::write(&self.termination_log, words)
+            .with_context(|| format!("write the termination message to {}", self.termination_log.display()))
+    }
+
+    async fn publish(&self, result: StageResult) -> anyhow::Result<()> {
+        let run = &self.assignment.run;
+        let subject = result_subject(&run.namespace, &run.uid, &result.stage, result.attempt, result.try_, result.index)?;
+        let payload = bytes::Bytes::from(serde_json::to_vec(&result).context("write the result as JSON")?);
+        let nats = self.connection.wait().await?;
+        match with_retry(None, "publish the result", || publish_result(&nats, &subject, payload.clone())).await? {
+            Publication::Published => tracing::info!(index = result.index, "result published"),
+            Publication::AlreadyThere => {
+                tracing::info!(index = result.index, "this try had a result already; the first one counts");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn note(published: anyhow::Result<()>, unpublished: &mut Option<anyhow::Error>) {
+    if let Err(error) = published {
+        *unpublished = Some(error);
+    }
 }

@@ -1,17 +1,24 @@
 //! What an attempt reports, gathered while it goes on: a failure too tells what was reached and spent.
 
+use std::collections::BTreeMap;
+
 use trackway_crds::{
     contracts::{
-        Assignment, CONTRACT, CallRecord, ErrorClass, Reference, ResultError, ResultMillis, ResultPhase, StageResult,
-        StoredVerdict, Tokens,
+        Assignment, CONTRACT, CallRecord, Diagnosis, ErrorClass, ListInfo, Reference, ResultError, ResultMillis, ResultPhase,
+        StageResult, StoredVerdict, TargetAssignment, Tokens,
     },
     text::cut,
 };
 
-use crate::{Models, Use, failure::Failure};
+use crate::{
+    Outside, Use,
+    failure::Failure,
+    job::{Task, parts},
+};
 
 const MAX_FEEDBACK: usize = 192;
 const MAX_MESSAGE: usize = 256;
+const MAX_KEY: usize = 64;
 
 /// Everything about a try that its result and record tell.
 #[derive(Default)]
@@ -20,37 +27,30 @@ pub(crate) struct Report {
     pub(crate) output: Option<Reference>,
     pub(crate) record: Option<Reference>,
     pub(crate) gaps: Option<u32>,
+    pub(crate) lists: BTreeMap<String, ListInfo>,
+    pub(crate) diagnosis: Option<Diagnosis>,
     pub(crate) tokens: Tokens,
     pub(crate) calls: Vec<CallRecord>,
     millis: ResultMillis,
 }
 
 impl Report {
-    /// A model answered.
+    /// A model was asked; without an answer the call has no tokens.
     pub(crate) fn called(&mut self, used_for: Use, call: CallRecord) {
-        self.spent(used_for, call.millis);
-        let (input, output) = match used_for {
-            Use::Generate => (&mut self.tokens.input, &mut self.tokens.output),
-            Use::Judge => (&mut self.tokens.judge_input, &mut self.tokens.judge_output),
+        let (input, output, millis) = match used_for {
+            Use::Generate | Use::Debug => (&mut self.tokens.input, &mut self.tokens.output, &mut self.millis.generate),
+            Use::Judge => (&mut self.tokens.judge_input, &mut self.tokens.judge_output, &mut self.millis.judge),
         };
         *input = input.saturating_add(call.input_tokens);
         *output = output.saturating_add(call.output_tokens);
+        *millis = millis.saturating_add(call.millis);
         self.calls.push(call);
     }
 
-    /// Time went by, with or without an answer.
-    pub(crate) fn spent(&mut self, used_for: Use, millis: u64) {
-        let sum = match used_for {
-            Use::Generate => &mut self.millis.generate,
-            Use::Judge => &mut self.millis.judge,
-        };
-        *sum = sum.saturating_add(millis);
-    }
-
     /// The result of a try that came to its end.
-    pub(crate) fn finished(self, assignment: &Assignment, pod: &str, verdict: Option<&StoredVerdict>) -> StageResult {
+    pub(crate) fn finished(self, task: Task<'_>, verdict: Option<&StoredVerdict>) -> StageResult {
         let phase = if verdict.is_some() { ResultPhase::Judged } else { ResultPhase::Done };
-        let mut result = self.result(assignment, pod, phase);
+        let mut result = self.result_of(task, phase);
         if let Some(verdict) = verdict {
             result.score = Some(verdict.score.thousandths());
             result.dimensions = verdict.dimensions.iter().map(|one| (one.name.clone(), one.score.thousandths())).collect();
@@ -60,26 +60,32 @@ impl Report {
     }
 
     /// The result of a try that stopped at `failure`.
-    pub(crate) fn failed(self, assignment: &Assignment, pod: &str, failure: &Failure, models: &Models) -> StageResult {
-        let mut result = self.result(assignment, pod, ResultPhase::Error);
+    pub(crate) fn failed(self, task: Task<'_>, failure: &Failure, outside: &Outside<'_>) -> StageResult {
+        let mut result = self.result_of(task, ResultPhase::Error);
         let retry_after = failure.retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         result.error = Some(ResultError {
             class: failure.class,
             reason: failure.reason.to_owned(),
-            message: cut(&models.scrubbed(&failure.message), MAX_MESSAGE),
+            message: cut(&outside.scrubbed(&failure.message), MAX_MESSAGE),
             retry_after_millis: retry_after,
         });
         result
     }
 
-    fn result(self, assignment: &Assignment, pod: &str, phase: ResultPhase) -> StageResult {
+    fn result_of(self, task: Task<'_>, phase: ResultPhase) -> StageResult {
+        let mut result = self.result(&task.job.assignment, task.part, &task.job.pod_uid, phase);
+        result.key = task.target.map(|target| cut(&target.key, MAX_KEY));
+        result
+    }
+
+    fn result(self, assignment: &Assignment, part: TargetAssignment, pod: &str, phase: ResultPhase) -> StageResult {
         StageResult {
             contract: CONTRACT,
             run: assignment.run.uid.clone(),
             stage: assignment.stage.clone(),
-            index: 0,
-            attempt: assignment.attempt,
-            try_: assignment.try_,
+            index: part.index,
+            attempt: part.attempt,
+            try_: part.try_,
             pod: pod.to_owned(),
             phase,
             score: None,
@@ -90,8 +96,8 @@ impl Report {
             record: self.record,
             gaps: self.gaps,
             key: None,
-            lists: [].into(),
-            diagnosis: None,
+            lists: self.lists,
+            diagnosis: self.diagnosis,
             tokens: self.tokens,
             millis: self.millis,
             error: None,
@@ -99,11 +105,21 @@ impl Report {
     }
 }
 
-/// The result of a try that could not begin: its revision or store could not be opened. `message` must hold no secret.
+/// The results of a pod that could not begin: its revision or store could not be opened. `message` must hold no secret.
 #[must_use]
-pub fn failed_result(assignment: &Assignment, pod_uid: &str, class: ErrorClass, reason: &str, message: &str) -> StageResult {
-    let mut result = Report::default().result(assignment, pod_uid, ResultPhase::Error);
-    result.error =
-        Some(ResultError { class, reason: reason.to_owned(), message: cut(message, MAX_MESSAGE), retry_after_millis: None });
-    result
+pub fn failed_results(
+    assignment: &Assignment,
+    pod_index: u32,
+    pod_uid: &str,
+    class: ErrorClass,
+    reason: &str,
+    message: &str,
+) -> Vec<StageResult> {
+    let error = ResultError { class, reason: reason.to_owned(), message: cut(message, MAX_MESSAGE), retry_after_millis: None };
+    let failed = |part| {
+        let mut result = Report::default().result(assignment, part, pod_uid, ResultPhase::Error);
+        result.error = Some(error.clone());
+        result
+    };
+    parts(assignment, pod_index).into_iter().map(failed).collect()
 }

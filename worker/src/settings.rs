@@ -1,6 +1,9 @@
 //! What the pod's environment says.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use secrecy::{ExposeSecret, SecretString};
@@ -10,14 +13,17 @@ use trackway_worker::{Access, Models, Use};
 
 const AFTER_HELP: &str = "\
 Also read, from the environment only, so that no secret stands in a command line:
-  TRACKWAY_API_KEY_GENERATE, TRACKWAY_API_KEY_JUDGE   API keys of the stage's model and of its judge's
+  TRACKWAY_API_KEY_GENERATE, TRACKWAY_API_KEY_JUDGE, TRACKWAY_API_KEY_DEBUG
+                                                      API keys of the stage's model, of its judge's and of the debugger's
   TRACKWAY_NATS_URL, TRACKWAY_NATS_USER, TRACKWAY_NATS_PASSWORD, TRACKWAY_NATS_INBOX_PREFIX, TRACKWAY_NATS_CA_FILE
                                                       where results are published; without a URL only the termination message tells
   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, …         for an s3:// store
 
-Exit code 0: a result was handed over, be it an error. 1: nobody will hear of this try. 143: ended by SIGTERM, nothing reported.";
+Exit code 0: every result was handed over, errors included. 1: of some nobody will hear. 143: ended by SIGTERM; only what had
+come to an end before is reported.";
 
-/// Runs one try of one attempt of one stage: reads the batch, asks the model, stores and judges its output, reports the result.
+/// Runs one try of one attempt of a stage, or of each target its pod was given: reads the batch, asks the model, stores and judges
+/// the output, reports each result.
 #[derive(clap::Parser, Debug)]
 #[command(name = "trackway-worker", version, after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -33,7 +39,10 @@ pub(crate) struct Arguments {
     /// Uid of this pod, by the downward API.
     #[arg(long, env = "TRACKWAY_POD_UID")]
     pod_uid: String,
-    /// Folder with generate.pem and judge.pem, the endpoints' certificate authorities.
+    /// Completion index of this pod in its Job, which says what targets are its own; set by Kubernetes.
+    #[arg(long, env = "JOB_COMPLETION_INDEX")]
+    pod_index: Option<u32>,
+    /// Folder with generate.pem, judge.pem and debug.pem, the endpoints' certificate authorities.
     #[arg(long, env = "TRACKWAY_CA_DIR", default_value = "/trackway/ca")]
     ca_dir: PathBuf,
     /// Where Kubernetes reads the container's termination message.
@@ -49,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) assignment: Assignment,
     pub(crate) store_url: String,
     pub(crate) pod_uid: String,
+    /// 0 outside a fan-out.
+    pub(crate) pod_index: u32,
     pub(crate) nats: Option<NatsConfig>,
     revision_dir: PathBuf,
     ca_dir: PathBuf,
@@ -64,6 +75,10 @@ impl Settings {
             "TRACKWAY_ASSIGNMENT has contract {}, this worker knows {CONTRACT}: use operator and worker of one release",
             assignment.contract
         );
+        anyhow::ensure!(
+            assignment.wave.is_none() || arguments.pod_index.is_some(),
+            "JOB_COMPLETION_INDEX is not set, so nobody knows which targets of the wave are this pod's: run it in an Indexed Job"
+        );
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let nats = match variable("TRACKWAY_NATS_URL") {
             None => None,
@@ -74,12 +89,14 @@ impl Settings {
             assignment,
             store_url: arguments.store_url.clone(),
             pod_uid: arguments.pod_uid.clone(),
+            pod_index: arguments.pod_index.unwrap_or_default(),
             nats,
             revision_dir: arguments.revision_dir.clone(),
             ca_dir: arguments.ca_dir.clone(),
             keys: key(Use::Generate, "TRACKWAY_API_KEY_GENERATE")
                 .into_iter()
                 .chain(key(Use::Judge, "TRACKWAY_API_KEY_JUDGE"))
+                .chain(key(Use::Debug, "TRACKWAY_API_KEY_DEBUG"))
                 .collect(),
         })
     }
@@ -107,14 +124,15 @@ impl Settings {
     pub(crate) fn models(&self) -> Models {
         let keys = self.keys.clone();
         let folder = self.ca_dir.clone();
-        Models::new(move |used_for, _| {
+        Models::new(move |used_for, model| {
             let file = match used_for {
                 Use::Generate => "generate.pem",
                 Use::Judge => "judge.pem",
+                Use::Debug => "debug.pem",
             };
             Access {
                 api_key: keys.iter().find(|(of, _)| *of == used_for).map(|(_, key)| key.clone()),
-                ca_bundle_pem: std::fs::read(folder.join(file)).ok(),
+                ca_bundle_pem: model.ca_bundle_ref.as_ref().and_then(|_| read_bundle(&folder.join(file))),
             }
         })
     }
@@ -124,4 +142,9 @@ impl Settings {
         let keys = self.keys.iter().map(|(_, key)| key.expose_secret()).filter(|key| key.len() >= 4);
         keys.fold(text.to_owned(), |text, key| text.replace(key, "[secret]"))
     }
+}
+
+/// The certificates of an endpoint that names some. What keeps them from being read is said here; that they are missing, by the try.
+fn read_bundle(file: &Path) -> Option<Vec<u8>> {
+    std::fs::read(file).map_err(|error| tracing::error!("certificate authorities {}: {error}", file.display())).ok()
 }

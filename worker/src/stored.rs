@@ -5,10 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
-use trackway_crds::contracts::{Assignment, NameKind, Reference, StoredName};
+use trackway_crds::contracts::{NameKind, Reference, RunRef, StoredName};
 use trackway_store::{Name, NameCreation, PayloadStore, Scope, StoreError, with_retry};
 
-use crate::failure::{Failure, Step};
+use crate::{
+    failure::{Failure, Step},
+    job::Task,
+};
 
 /// How long a payload that must be there is waited for.
 const REPLICA_LAG: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(750)];
@@ -20,14 +23,28 @@ pub(crate) struct Stored<'a> {
     namespace: &'a str,
     stage: &'a str,
     attempt: u32,
+    index: u32,
     deadline: Instant,
 }
 
 impl<'a> Stored<'a> {
-    pub(crate) fn new(store: &'a PayloadStore, assignment: &'a Assignment, deadline: Instant) -> Step<Self> {
-        let run = &assignment.run;
+    /// The documents of `task`.
+    pub(crate) fn new(store: &'a PayloadStore, task: Task<'a>) -> Step<Self> {
+        let assignment = &task.job.assignment;
+        let part = (task.part.attempt, task.part.index);
+        Self::of(store, &assignment.run, &assignment.stage, part, task.job.deadline)
+    }
+
+    /// The documents of (`stage`, attempt, index).
+    pub(crate) fn of(
+        store: &'a PayloadStore,
+        run: &'a RunRef,
+        stage: &'a str,
+        (attempt, index): (u32, u32),
+        deadline: Instant,
+    ) -> Step<Self> {
         let scope = Scope::run(&run.namespace, &run.uid)?;
-        Ok(Self { store, scope, namespace: &run.namespace, stage: &assignment.stage, attempt: assignment.attempt, deadline })
+        Ok(Self { store, scope, namespace: &run.namespace, stage, attempt, index, deadline })
     }
 
     pub(crate) async fn batch(&self, reference: &Reference) -> Step<Bytes> {
@@ -70,58 +87,82 @@ impl<'a> Stored<'a> {
 
     /// What an earlier pod left under `kind` of this attempt, made by the same request.
     pub(crate) async fn left(&self, kind: NameKind, request_hash: &str) -> Step<Option<Reference>> {
-        let found = self.of_attempt(self.attempt, kind).await?;
-        found.map(|found| self.same_request(kind, found, request_hash)).transpose()
+        let name = self.name(kind);
+        self.named(&name).await?.map(|found| same_request(&name, found, request_hash)).transpose()
     }
 
-    /// What stands under `kind` of `attempt`.
-    pub(crate) async fn of_attempt(&self, attempt: u32, kind: NameKind) -> Step<Option<StoredName>> {
-        let name = self.name(attempt, kind);
-        self.retried("read a payload's name", || self.store.get_name(&self.scope, &name)).await
+    /// What stands under `name`, of any stage, attempt and target of the run.
+    pub(crate) async fn named(&self, name: &Name) -> Step<Option<StoredName>> {
+        self.retried("read a payload's name", || self.store.get_name(&self.scope, name)).await
+    }
+
+    /// What stands under `name`, which somebody has created; a replica of the store may be a moment behind.
+    pub(crate) async fn wanted(&self, name: &Name) -> Step<Reference> {
+        for wait in REPLICA_LAG {
+            if let Some(found) = self.named(name).await? {
+                return Ok(found.reference);
+            }
+            tokio::time::sleep(wait).await;
+        }
+        let Name { stage, attempt, index, kind } = name;
+        let found = self.named(name).await?.ok_or_else(|| {
+            let message =
+                format!("the {} of stage {stage} attempt {attempt} index {index} is not in the payload store", kind.as_str());
+            Failure::infrastructure("PayloadNotFound", message)
+        })?;
+        Ok(found.reference)
     }
 
     /// Names `reference` as `kind` of this attempt, or returns what another pod has named before.
     pub(crate) async fn claim(&self, kind: NameKind, reference: Reference, request_hash: Option<&str>) -> Step<Reference> {
-        let name = self.name(self.attempt, kind);
+        self.claim_name(&self.name(kind), reference, request_hash).await
+    }
+
+    /// As [`claim`](Self::claim), under any name of the run.
+    pub(crate) async fn claim_name(&self, name: &Name, reference: Reference, request_hash: Option<&str>) -> Step<Reference> {
         let value = StoredName { reference: reference.clone(), request_hash: request_hash.map(str::to_owned) };
-        let created = self.retried("create a payload's name", || self.store.create_name(&self.scope, &name, &value)).await;
+        let created = self.retried("create a payload's name", || self.store.create_name(&self.scope, name, &value)).await;
         match (created, request_hash) {
             (Ok(NameCreation::Created), _) => Ok(reference),
             (Ok(NameCreation::Exists(winner)), _) => Ok(winner.reference),
             // The store refuses another request's name without saying whose it is.
-            (Err(failure), Some(hash)) if failure.reason == "StoreRefused" => match self.left(kind, hash).await? {
-                Some(reference) => Ok(reference),
+            (Err(failure), Some(hash)) if failure.reason == "StoreRefused" => match self.named(name).await? {
+                Some(found) => same_request(name, found, hash),
                 None => Err(failure),
             },
             (Err(failure), _) => Err(failure),
         }
     }
 
-    fn name(&self, attempt: u32, kind: NameKind) -> Name {
-        Name { stage: self.stage.to_owned(), attempt, index: 0, kind }
+    fn name(&self, kind: NameKind) -> Name {
+        self.name_of(self.attempt, kind)
     }
 
-    fn same_request(&self, kind: NameKind, found: StoredName, request_hash: &str) -> Step<Reference> {
-        match found.request_hash {
-            Some(theirs) if theirs != request_hash => {
-                let message = format!(
-                    "{} of stage {} attempt {} was made by request {theirs:.12}, not by {request_hash:.12}: its input, prompt or \
-                     model changed within one attempt; replay the run from this stage",
-                    kind.as_str(),
-                    self.stage,
-                    self.attempt
-                );
-                Err(Failure::permanent("RequestMismatch", message))
-            }
-            _ => Ok(found.reference),
-        }
+    /// The name of `kind` in another attempt at the same.
+    pub(crate) fn name_of(&self, attempt: u32, kind: NameKind) -> Name {
+        Name { stage: self.stage.to_owned(), attempt, index: self.index, kind }
     }
 
     async fn retried<T, Fut>(&self, what: &str, operation: impl FnMut() -> Fut) -> Step<T>
     where
         Fut: Future<Output = Result<T, StoreError>>,
     {
-        with_retry(Some(self.deadline), what, operation).await.map_err(Failure::from)
+        Ok(with_retry(Some(self.deadline), what, operation).await?)
+    }
+}
+
+fn same_request(name: &Name, found: StoredName, request_hash: &str) -> Step<Reference> {
+    match found.request_hash {
+        Some(theirs) if theirs != request_hash => {
+            let Name { stage, attempt, index, kind } = name;
+            let message = format!(
+                "{} of stage {stage} attempt {attempt} index {index} was made by request {theirs:.12}, not by {request_hash:.12}: its \
+                 input, prompt or model changed within one attempt; replay the run from this stage",
+                kind.as_str(),
+            );
+            Err(Failure::permanent("RequestMismatch", message))
+        }
+        _ => Ok(found.reference),
     }
 }
 

@@ -5,7 +5,11 @@ use anyhow::{anyhow, ensure};
 use bytes::Bytes;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
@@ -22,7 +26,7 @@ use trackway_plan::{
 };
 use trackway_resolve::{Resolved, revision_name};
 use trackway_store::PayloadStore;
-use trackway_worker::{AttemptJob, Models, attempt_deadline, run_attempt};
+use trackway_worker::{AttemptJob, Models, Outside, attempt_deadline, run_pod};
 
 const NAMESPACE: &str = "simulated";
 
@@ -81,7 +85,7 @@ struct World {
     jobs: Vec<JobView>,
     assignments: BTreeMap<String, Assignment>,
     results: Vec<ArrivedResult>,
-    pods: JoinSet<StageResult>,
+    pods: JoinSet<Vec<StageResult>>,
     store: PayloadStore,
     models: Arc<Models>,
 }
@@ -193,10 +197,16 @@ impl World {
             revision: (*self.revision).clone(),
             files: self.files.clone(),
             pod_uid,
+            pod_index: 0,
             deadline: attempt_deadline(Instant::now(), timeout),
         };
         let (store, models) = (self.store.clone(), self.models.clone());
-        self.pods.spawn(async move { run_attempt(&attempt, &store, &models, Timestamp::now).await });
+        self.pods.spawn(async move {
+            let told = Mutex::new(Vec::new());
+            let tell = |result| told.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+            run_pod(&attempt, &store, &Outside { models: &models }, Timestamp::now, &tell).await;
+            told.into_inner().unwrap_or_else(PoisonError::into_inner)
+        });
         Ok(())
     }
 
@@ -206,17 +216,17 @@ impl World {
             tokio::time::sleep(limit).await;
             return Ok(());
         }
-        if let Ok(Some(result)) = timeout(limit, self.pods.join_next()).await {
-            let result = result.map_err(|error| anyhow!("a worker ended without a result: {error}"))?;
-            self.report(result);
+        if let Ok(Some(results)) = timeout(limit, self.pods.join_next()).await {
+            let results = results.map_err(|error| anyhow!("a worker ended without a result: {error}"))?;
+            results.into_iter().for_each(|result| self.report(result));
         }
         Ok(())
     }
 
     /// Takes what has come in meanwhile.
     fn hear(&mut self) {
-        while let Some(Ok(result)) = self.pods.try_join_next() {
-            self.report(result);
+        while let Some(Ok(results)) = self.pods.try_join_next() {
+            results.into_iter().for_each(|result| self.report(result));
         }
     }
 

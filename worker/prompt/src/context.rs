@@ -19,6 +19,8 @@ pub struct PromptContext<'a> {
     pub context: &'a BTreeMap<String, serde_json::Value>,
     /// Accepted outputs of the stages before, by stage name.
     pub stages: &'a BTreeMap<String, serde_json::Value>,
+    /// The entry of the list this is about, in a fan-out; elsewhere prompts cannot name `target`.
+    pub target: Option<&'a serde_json::Value>,
     /// What the judge said of the attempt before; `None` on attempt 1, where prompts see `none`.
     pub feedback: Option<&'a Feedback>,
 }
@@ -36,7 +38,7 @@ pub struct TrackContext {
 
 impl PromptContext<'_> {
     pub(crate) fn value(&self) -> Value {
-        let Self { track, batch, events, context, stages, feedback } = self;
+        let Self { track, batch, events, context, stages, target, feedback } = self;
         let batch = json!({
             "id": batch.id, "tenant": batch.tenant, "level": batch.level, "subject": batch.subject, "priority": batch.priority,
             "labels": batch.labels, "counts": batch.counts, "from": batch.from, "to": batch.to,
@@ -48,6 +50,7 @@ impl PromptContext<'_> {
             events => Value::from(Serde(events)),
             context => Value::from(Serde(context)),
             stages => Value::from(Serde(stages)),
+            target => target.map_or(Value::UNDEFINED, |target| Value::from(Serde(target))),
             feedback => Value::from(Serde(feedback)),
         }
     }

@@ -2,7 +2,6 @@ use serde_json::{Value, json};
 use trackway_crds::contracts::{AttemptRecord, ErrorClass, NameKind, ResultPhase, StageInput, StoredVerdict};
 use trackway_scripted_llm::Kind;
 use trackway_store::PayloadStore;
-use trackway_worker::run_attempt;
 
 use crate::world::{API_KEY, Setup, World};
 
@@ -162,7 +161,7 @@ async fn a_store_that_is_away_until_the_deadline_is_infrastructure() {
     let variables = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")].map(|(k, v)| (k.to_owned(), v.to_owned()));
     let url = "s3://payloads?endpoint=http://127.0.0.1:9&region=x&allow_http=true";
     let away = PayloadStore::open_with(url, None, variables).unwrap();
-    let result = run_attempt(&world.job(1, 1), &away, &world.models, jiff::Timestamp::now).await;
+    let result = world.run_pod_on(&world.job(1, 1), &away).await.remove(0);
     let error = result.error.unwrap();
     assert_eq!((error.class, error.reason.as_str()), (ErrorClass::Infrastructure, "StoreUnavailable"));
     assert_eq!(world.llm.calls().len(), 0);

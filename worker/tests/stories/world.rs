@@ -1,6 +1,6 @@
 //! A batch, a track of one or two stages, a scripted LLM and a store.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use trackway_crds::contracts::{Assignment, NameKind, Reference, Revision, StageResult, StoredName};
 use trackway_scripted_llm::{Kind, Rules, ScriptedLlm};
 use trackway_store::{Name, PayloadStore, Scope};
-use trackway_worker::{Access, AttemptJob, Models, attempt_deadline, run_attempt};
+use trackway_worker::{Access, AttemptJob, Models, Outside, attempt_deadline, run_pod};
 
 /// The key every endpoint of these tests gets; it may appear nowhere.
 pub const API_KEY: &str = "sk-never-to-be-seen";
@@ -93,6 +93,7 @@ impl World {
             revision: self.revision.clone(),
             files: self.files.clone(),
             pod_uid: format!("pod-{attempt}-{try_}"),
+            pod_index: 0,
             deadline: attempt_deadline(Instant::now(), timeout),
         }
     }
@@ -102,8 +103,23 @@ impl World {
     }
 
     pub async fn run_job(&self, job: &AttemptJob) -> StageResult {
-        let attempt = run_attempt(job, &self.store, &self.models, clock);
-        tokio::time::timeout(Duration::from_secs(30), attempt).await.expect("the attempt does not end")
+        let mut results = self.run_pod(job).await;
+        assert_eq!(results.len(), 1, "a stage that is no fan-out has one result");
+        results.remove(0)
+    }
+
+    /// What a pod tells, in the order in which it tells it.
+    pub async fn run_pod(&self, job: &AttemptJob) -> Vec<StageResult> {
+        self.run_pod_on(job, &self.store).await
+    }
+
+    pub async fn run_pod_on(&self, job: &AttemptJob, store: &PayloadStore) -> Vec<StageResult> {
+        let told = Mutex::new(Vec::new());
+        let tell = |result| told.lock().unwrap().push(result);
+        let outside = Outside { models: &self.models };
+        let pod = run_pod(job, store, &outside, clock, &tell);
+        tokio::time::timeout(Duration::from_secs(30), pod).await.expect("the pod does not end");
+        told.into_inner().unwrap()
     }
 
     /// Calls of `kind` that came so far.
@@ -154,7 +170,9 @@ fn revision(base_url: &str, setup: &Setup) -> Value {
         resolved
     };
     let work = match (setup.context, &setup.schema) {
-        (true, _) => json!({"kind": "ValidateContext", "onMissing": "Fail", "model": model("writer", "m"), "prompt": "insights.md"}),
+        (true, _) => {
+            json!({"kind": "ValidateContext", "onMissing": "Fail", "model": model("writer", "m"), "prompt": "insights.md"})
+        }
         (false, schema) => json!({
             "kind": "Generate", "model": model("writer", "m"), "prompt": "insights.md",
             "outputSchema": schema.as_ref().map(|_| "out.json"),

@@ -1,0 +1,8 @@
+//! A stage over a list: its targets before, its whole output after.
+
+mod compose;
+mod targets;
+
+pub use compose::compose;
+pub use targets::Target;
+pub(crate) use targets::{list_info, targets};
