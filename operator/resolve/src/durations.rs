@@ -21,9 +21,16 @@ pub(crate) fn limits(limits: Option<&Limits>, faults: &mut Faults) -> ResolvedLi
 
 /// Kubernetes counts deadlines in whole seconds, so a shorter one would never or at once be over.
 pub(crate) fn at_least_a_second(path: &str, given: Option<&GoDuration>, default: u64, faults: &mut Faults) -> u64 {
+    at_least(SECOND, path, given, default, faults)
+}
+
+/// `least` and `default` in milliseconds.
+pub(crate) fn at_least(least: u64, path: &str, given: Option<&GoDuration>, default: u64, faults: &mut Faults) -> u64 {
     match given {
-        Some(duration) if duration.millis() < SECOND => {
-            faults.add(path, Reason::BadDuration, format!("{duration} is shorter than a second: write 1s or more"));
+        Some(duration) if duration.millis() < least => {
+            let (seconds, words) =
+                (least / SECOND, if least == SECOND { "a second".to_owned() } else { format!("{} seconds", least / SECOND) });
+            faults.add(path, Reason::BadDuration, format!("{duration} is shorter than {words}: write {seconds}s or more"));
             default
         }
         Some(duration) => duration.millis(),

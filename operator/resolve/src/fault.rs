@@ -52,6 +52,16 @@ pub enum Reason {
     SchemaMissing,
     /// A schema that is not a JSON Schema of an object.
     SchemaInvalid,
+    /// A stage that does not come before.
+    UnknownStage,
+    /// `forEach.items` is no list of objects of an earlier stage.
+    ListInvalid,
+    /// The stage that is to approve cannot.
+    ApprovalInvalid,
+    /// A URL that notices cannot be posted to.
+    UrlInvalid,
+    /// No quantity of CPU, memory or the like.
+    QuantityInvalid,
     /// A duration out of bounds.
     BadDuration,
     /// Prompts, schemas and spec do not fit a ConfigMap.
@@ -73,6 +83,11 @@ impl Reason {
             Self::PromptInvalid => "PromptInvalid",
             Self::SchemaMissing => "SchemaMissing",
             Self::SchemaInvalid => "SchemaInvalid",
+            Self::UnknownStage => "UnknownStage",
+            Self::ListInvalid => "ListInvalid",
+            Self::ApprovalInvalid => "ApprovalInvalid",
+            Self::UrlInvalid => "UrlInvalid",
+            Self::QuantityInvalid => "QuantityInvalid",
             Self::BadDuration => "BadDuration",
             Self::TooLarge => "TooLarge",
         }

@@ -4,12 +4,18 @@
 //! condition (or one `trackway lint`) is enough to mend it. The operator publishes the result as an immutable ConfigMap; the
 //! command line uses the same code without a cluster.
 
+mod broadcast;
+mod container;
 mod durations;
 mod fault;
+mod for_each;
 mod json_lines;
 mod judge;
+mod lists;
 mod manifest;
+mod pods;
 mod prompts;
+mod quantity;
 mod retry;
 mod revision;
 mod rules;
@@ -47,6 +53,7 @@ pub fn resolve(
     let limits = durations::limits(spec.limits.as_ref(), &mut faults);
     let mut stages = Stages::new(spec, endpoints, files, &mut faults);
     let resolved: Vec<_> = spec.stages.iter().enumerate().filter_map(|(index, stage)| stages.resolve(index, stage)).collect();
+    let debugger = stages.debugger();
     let used = stages.used_files();
     if faults.is_empty() {
         let revision = Revision {
@@ -54,7 +61,7 @@ pub fn resolve(
             track: track_name.to_owned(),
             audience: spec.audience.clone(),
             stages: resolved,
-            debugger: None,
+            debugger,
             limits,
             worker_template: spec.worker_template.clone().unwrap_or_default(),
         };

@@ -1,12 +1,19 @@
 //! The rules that Kubernetes enforces by CEL and list keys, said here so that they hold without a cluster too.
 
-use crate::fault::{Fault, Faults, Reason};
+use crate::{
+    broadcast,
+    fault::{Fault, Faults, Reason},
+    for_each, pods,
+};
 use std::collections::BTreeSet;
 use trackway_crds::{
     TrackSpec,
     names::{STAGE_MAX, TRACK_MAX},
     track::{Judge, LabelOperator, Stage},
 };
+
+/// Most stages with `forEach`.
+const MAX_FAN_OUTS: usize = 2;
 
 /// Checks what a spec says by itself, without prompts and endpoints. Bounds of single fields are
 /// [`check_manifest`](crate::check_manifest)'s.
@@ -22,12 +29,19 @@ pub fn check_spec(track_name: &str, spec: &TrackSpec) -> Vec<Fault> {
         faults.add("metadata.name", Reason::NameTooLong, message);
     }
     label_expressions(spec, &mut faults);
+    if let Some(template) = &spec.worker_template {
+        pods::check(template, &mut faults);
+    }
     unique("spec.models", "role", spec.models.iter().map(|model| model.role.as_str()), Reason::SpecInvalid, &mut faults);
     dimensions("spec.judge", &spec.judge, &mut faults);
     unique("spec.stages", "name", spec.stages.iter().map(|stage| stage.name.as_str()), Reason::DuplicateStage, &mut faults);
     for (index, stage) in spec.stages.iter().enumerate() {
-        check_stage(&format!("spec.stages[{index}]"), stage, &mut faults);
+        let path = format!("spec.stages[{index}]");
+        check_stage(&path, stage, &mut faults);
+        for_each::check(&spec.stages, index, &path, &mut faults);
+        broadcast::check(&spec.stages, index, &path, &mut faults);
     }
+    fan_outs(spec, &mut faults);
     faults.into_vec()
 }
 
@@ -37,17 +51,44 @@ fn check_stage(path: &str, stage: &Stage, faults: &mut Faults) {
             format!("{:?} has {} characters; a stage's name has at most {STAGE_MAX}: shorten it", stage.name, stage.name.len());
         faults.add(format!("{path}.name"), Reason::NameTooLong, message);
     }
-    let kinds = usize::from(stage.validate_context.is_some()) + usize::from(stage.generate.is_some());
-    if kinds != 1 {
-        let found = if kinds == 0 { "none" } else { "both" };
+    let kinds = kinds(stage);
+    if kinds.len() != 1 {
+        let found = if kinds.is_empty() { "none".to_owned() } else { kinds.join(" and ") };
         let message = format!(
-            "stage {:?} has {found} of validateContext and generate; a stage does exactly one kind of work: give it one",
+            "stage {:?} has {found}; a stage does exactly one kind of work: give it one of validateContext, generate, container \
+             and broadcast",
             stage.name
         );
         faults.add(path, Reason::SpecInvalid, message);
     }
+    if let Some(broadcast) = &stage.broadcast {
+        let names = broadcast.channels.iter().map(|channel| channel.name.as_str());
+        unique(&format!("{path}.broadcast.channels"), "name", names, Reason::SpecInvalid, faults);
+    }
     if let Some(judge) = &stage.judge {
         dimensions(&format!("{path}.judge"), judge, faults);
+    }
+}
+
+fn kinds(stage: &Stage) -> Vec<&'static str> {
+    let given = [
+        ("validateContext", stage.validate_context.is_some()),
+        ("generate", stage.generate.is_some()),
+        ("container", stage.container.is_some()),
+        ("broadcast", stage.broadcast.is_some()),
+    ];
+    given.into_iter().filter(|(_, given)| *given).map(|(kind, _)| kind).collect()
+}
+
+fn fan_outs(spec: &TrackSpec, faults: &mut Faults) {
+    let fan_outs = spec.stages.iter().enumerate().filter(|(_, stage)| stage.for_each.is_some());
+    for (index, stage) in fan_outs.skip(MAX_FAN_OUTS) {
+        let message = format!(
+            "stage {:?} is one too many: at most {MAX_FAN_OUTS} stages may have forEach, because the state of every target is kept \
+             in the run's status. Split the track, or do both for one target in one stage",
+            stage.name
+        );
+        faults.add(format!("spec.stages[{index}].forEach"), Reason::SpecInvalid, message);
     }
 }
 

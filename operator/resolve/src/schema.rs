@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub(crate) fn read(path: &str, key: &str, files: &BTreeMap<String, String>, source: &str, faults: &mut Faults) -> Option<Value> {
     let Some(text) = files.get(key) else {
         let message = format!(
-            "no key {key} in the prompts ({source}); it has: {}. Add the schema under this key, or leave outputSchema out for plain text",
+            "no key {key} in the prompts ({source}); it has: {}. Add the schema under this key, or leave outputSchema out",
             list(files.keys().map(String::as_str))
         );
         faults.add(path, Reason::SchemaMissing, message);

@@ -1,20 +1,21 @@
 //! One stage after the other: what a prompt may name depends on the stages before it.
 
 use crate::{
-    durations::{MINUTE, SECOND, at_least_a_second},
+    broadcast, container,
+    durations::{MINUTE, SECOND, at_least, at_least_a_second},
     fault::{Faults, Reason, list},
-    judge,
-    prompts::Prompts,
+    for_each, judge,
+    prompts::{Own, Prompts},
     retry, schema,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use trackway_crds::{
     ModelEndpointSpec, TrackSpec,
-    contracts::{ResolvedModel, ResolvedStage, ResolvedWork},
+    contracts::{ResolvedDebugger, ResolvedJudge, ResolvedModel, ResolvedStage, ResolvedWork},
     track::{ModelRole, Stage},
 };
-use trackway_prompt::context_answer_schema;
+use trackway_prompt::{Output, Target, context_answer_schema};
 
 /// Everything stages are resolved against.
 pub(crate) struct Stages<'a> {
@@ -31,13 +32,13 @@ pub(crate) struct Stages<'a> {
 type Kind = Box<dyn FnOnce(Box<ResolvedModel>, String) -> ResolvedWork>;
 
 /// The parts `generate` and `validateContext` have in common.
-struct Work<'a> {
+struct Prompted<'a> {
     path: String,
     prompt: &'a str,
     model: Option<&'a str>,
     vars: &'a BTreeMap<String, Value>,
     resolved: Kind,
-    output: Option<Value>,
+    output: Output,
 }
 
 impl<'a> Stages<'a> {
@@ -58,27 +59,41 @@ impl<'a> Stages<'a> {
     /// `None` when the stage has a fault that leaves it without a meaning.
     pub(crate) fn resolve(&mut self, index: usize, stage: &'a Stage) -> Option<ResolvedStage> {
         let path = format!("spec.stages[{index}]");
-        let work = self.work(&path, stage)?;
-        self.check_prompt(&work);
-        self.prompts.stage_done(&stage.name, work.output.clone());
-
-        let model = match work.model {
-            Some(role) => self.model(role, &format!("{}.model", work.path)),
-            None => self.spec.models.first().and_then(|first| self.models.get(first.role.as_str()).cloned().flatten()),
+        let for_each = stage.for_each.as_ref();
+        let fan_out = for_each.and_then(|for_each| for_each::resolve(for_each, &path, &self.prompts, self.faults));
+        let target = match (for_each, &fan_out) {
+            (None, _) => None,
+            (Some(_), Some(fan_out)) => Some(fan_out.target.clone()),
+            // What is wrong with the list is said once, not of each prompt that names a target.
+            (Some(_), None) => Some(Target { of: Output::Unknown, field: String::new() }),
         };
-        let merged = judge::merge(&self.spec.judge, stage.judge.as_ref(), &path, self.faults);
-        let judge = merged.and_then(|merged| Some(merged.resolved(self.model(merged.model.0, &merged.model.1)?)));
+        let (work, vars, output) = self.work(&path, stage, target);
+        let output = if for_each.is_some() { Output::FanOut(Box::new(output)) } else { output };
+        self.prompts.stage_done(&stage.name, output);
+
+        let judge = if stage.broadcast.is_none() { self.judge(stage, &path) } else { None };
         let retry = retry::merge(self.spec.retry.as_ref(), stage.retry.as_ref(), &path, self.faults);
+        if for_each.is_some() {
+            for_each::check_budgets(&retry, self.spec.retry.as_ref(), stage.retry.as_ref(), &path, self.faults);
+        }
         let timeout_millis = at_least_a_second(&format!("{path}.timeout"), stage.timeout.as_ref(), 10 * MINUTE, self.faults);
         Some(ResolvedStage {
             name: stage.name.clone(),
-            work: (work.resolved)(Box::new(model?), work.prompt.to_owned()),
-            vars: work.vars.clone(),
-            for_each: None,
+            work: work?,
+            vars: vars.cloned().unwrap_or_default(),
+            for_each: fan_out.map(|fan_out| fan_out.resolved),
             judge,
             retry,
             timeout_millis,
         })
+    }
+
+    /// The model that explains failures.
+    pub(crate) fn debugger(&mut self) -> Option<ResolvedDebugger> {
+        let given = &self.spec.catch.as_ref()?.debugger;
+        let path = "spec.catch.debugger";
+        let timeout_millis = at_least(10 * SECOND, &format!("{path}.timeout"), given.timeout.as_ref(), 2 * MINUTE, self.faults);
+        Some(ResolvedDebugger { model: self.model(&given.model, &format!("{path}.model"))?, timeout_millis })
     }
 
     /// The files the stages name.
@@ -86,31 +101,67 @@ impl<'a> Stages<'a> {
         self.used.iter().filter_map(|key| Some((key.clone(), self.files.get(key)?.clone()))).collect()
     }
 
-    fn work(&mut self, path: &str, stage: &'a Stage) -> Option<Work<'a>> {
+    /// What the stage does, its `vars` and what is known of its output.
+    fn work(
+        &mut self,
+        path: &str,
+        stage: &'a Stage,
+        target: Option<Target>,
+    ) -> (Option<ResolvedWork>, Option<&'a BTreeMap<String, Value>>, Output) {
+        if let Some(work) = &stage.container {
+            let resolved = container::resolve(work, path, self.faults);
+            let output = self.output(&format!("{path}.container"), work.output_schema.as_deref(), Output::Unknown);
+            return (Some(resolved), Some(&work.vars), output);
+        }
+        if let Some(work) = &stage.broadcast {
+            return (Some(broadcast::resolve(work, path, &self.prompts, self.faults)), None, Output::Broadcast);
+        }
+        let Some(work) = self.prompted(path, stage) else { return (None, None, Output::Unknown) };
+        self.check_prompt(&work, target);
+        let model = match work.model {
+            Some(role) => self.model(role, &format!("{}.model", work.path)),
+            None => self.spec.models.first().and_then(|first| self.models.get(first.role.as_str()).cloned().flatten()),
+        };
+        let resolved = model.map(|model| (work.resolved)(Box::new(model), work.prompt.to_owned()));
+        (resolved, Some(work.vars), work.output)
+    }
+
+    fn prompted(&mut self, path: &str, stage: &'a Stage) -> Option<Prompted<'a>> {
         if let Some(generate) = &stage.generate {
             let path = format!("{path}.generate");
-            let output = generate.output_schema.as_deref().and_then(|key| {
-                self.used.insert(key.to_owned());
-                schema::read(&format!("{path}.outputSchema"), key, self.files, &self.source, self.faults)
-            });
+            let output = self.output(&path, generate.output_schema.as_deref(), Output::Text);
             let output_schema = generate.output_schema.clone();
             let resolved: Kind = Box::new(move |model, prompt| ResolvedWork::Generate { model, prompt, output_schema });
             let (prompt, model, vars) = (generate.prompt.as_str(), generate.model.as_deref(), &generate.vars);
-            return Some(Work { path, prompt, model, vars, resolved, output });
+            return Some(Prompted { path, prompt, model, vars, resolved, output });
         }
         let context = stage.validate_context.as_ref()?;
         let on_missing = context.on_missing;
-        Some(Work {
+        Some(Prompted {
             path: format!("{path}.validateContext"),
             prompt: &context.prompt,
             model: context.model.as_deref(),
             vars: &context.vars,
             resolved: Box::new(move |model, prompt| ResolvedWork::ValidateContext { model, prompt, on_missing }),
-            output: Some(context_answer_schema()),
+            output: Output::Schema(context_answer_schema()),
         })
     }
 
-    fn check_prompt(&mut self, work: &Work<'_>) {
+    /// What is known of an output whose schema is under `key`; `otherwise` without one.
+    fn output(&mut self, path: &str, key: Option<&str>, otherwise: Output) -> Output {
+        let Some(key) = key else { return otherwise };
+        self.used.insert(key.to_owned());
+        let schema = schema::read(&format!("{path}.outputSchema"), key, self.files, &self.source, self.faults);
+        schema.map_or(Output::Unknown, Output::Schema)
+    }
+
+    fn judge(&mut self, stage: &Stage, path: &str) -> Option<ResolvedJudge> {
+        let merged = judge::merge(&self.spec.judge, stage.judge.as_ref(), path, self.faults)?;
+        let model = self.model(merged.model.0, &merged.model.1)?;
+        Some(merged.resolved(model))
+    }
+
+    fn check_prompt(&mut self, work: &Prompted<'_>, target: Option<Target>) {
         let path = format!("{}.prompt", work.path);
         let Some(text) = self.files.get(work.prompt) else {
             let message = format!(
@@ -123,7 +174,8 @@ impl<'a> Stages<'a> {
             return;
         };
         self.used.insert(work.prompt.to_owned());
-        self.prompts.check(&path, work.prompt, text, work.vars, self.faults);
+        let own = Own { vars: work.vars, target };
+        self.prompts.check(&path, (work.prompt, text), &own, self.faults);
     }
 
     fn model(&mut self, role: &str, path: &str) -> Option<ResolvedModel> {

@@ -1,6 +1,7 @@
 //! The static check: walks a template's syntax tree with what is known of each name.
 
 mod expression;
+mod facts;
 mod operations;
 mod paths;
 
@@ -8,18 +9,13 @@ use minijinja::{
     Environment,
     machinery::{
         Span,
-        ast::{self, BinOpKind, Expr, Stmt, UnaryOpKind},
+        ast::{self, Expr, Stmt},
         parse,
     },
     syntax::SyntaxConfig,
 };
 
-use crate::{
-    FaultKind, Known, PromptFault,
-    names::{Facts, Scope},
-    parts::Part,
-    shape::Shape,
-};
+use crate::{FaultKind, Known, PromptFault, names::Scope, parts::Part, shape::Shape};
 use paths::path;
 
 /// The faults of one part of a prompt file.
@@ -165,34 +161,6 @@ impl Walk<'_> {
             Expr::List(list) => list.items.iter().for_each(|item| self.assign(item, Shape::Any)),
             Expr::Tuple(tuple) => tuple.items.iter().for_each(|item| self.assign(item, Shape::Any)),
             _ => {}
-        }
-    }
-
-    /// What is sure where `condition` came out as `holds`.
-    fn facts(&self, condition: &Expr<'_>, holds: bool) -> Facts {
-        match condition {
-            Expr::Var(name) if holds => self.not_none(name.id),
-            Expr::UnaryOp(unary) if matches!(unary.op, UnaryOpKind::Not) => self.facts(&unary.expr, !holds),
-            Expr::BinOp(both) if holds && matches!(both.op, BinOpKind::ScAnd) => {
-                self.facts(&both.left, true).and(self.facts(&both.right, true))
-            }
-            Expr::BinOp(either) if !holds && matches!(either.op, BinOpKind::ScOr) => {
-                self.facts(&either.left, false).and(self.facts(&either.right, false))
-            }
-            Expr::Test(test) => match (test.name, &test.expr) {
-                ("none", Expr::Var(name)) if !holds => self.not_none(name.id),
-                ("defined", tested) if holds => Facts { defined: path(tested).into_iter().collect(), ..Facts::default() },
-                ("undefined", tested) if !holds => Facts { defined: path(tested).into_iter().collect(), ..Facts::default() },
-                _ => Facts::default(),
-            },
-            _ => Facts::default(),
-        }
-    }
-
-    fn not_none(&self, name: &str) -> Facts {
-        match self.scope.get(name) {
-            Some(Shape::Maybe(inner)) => Facts { names: vec![(name.to_owned(), (**inner).clone())], ..Facts::default() },
-            _ => Facts::default(),
         }
     }
 }

@@ -4,15 +4,82 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::shape::{Fields, Shape};
+use crate::shape::{Fields, Shape, Why, field};
 
 /// What a prompt of one stage may name beyond what every prompt may.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Known {
-    /// The stages before, in order, with the JSON Schema of their output; `None`: `{"text": string}`.
-    pub stages: Vec<(String, Option<Value>)>,
+    /// The stages before, in order, with what is known of their output.
+    pub stages: Vec<(String, Output)>,
     /// The stage's `vars`.
     pub vars: BTreeMap<String, Value>,
+    /// What `target` is; `None`: the stage has no `forEach`, and prompts no `target`.
+    pub target: Option<Target>,
+}
+
+/// What is known of a stage's output before there is one.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Nothing: prompts may name any part of it.
+    Unknown,
+    /// `{"text": string}`.
+    Text,
+    /// A value valid for this JSON Schema.
+    Schema(Value),
+    /// [`FanOutOutput`](trackway_crds::contracts::FanOutOutput) over such outputs.
+    FanOut(Box<Output>),
+    /// [`BroadcastOutput`](trackway_crds::contracts::BroadcastOutput).
+    Broadcast,
+}
+
+/// An entry of a list that an earlier stage wrote.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// The output that holds the list.
+    pub of: Output,
+    /// Its field.
+    pub field: String,
+}
+
+impl Output {
+    fn shape(&self) -> Shape {
+        match self {
+            Self::Unknown => Shape::Any,
+            Self::Text => Shape::object(&[("text", Shape::Scalar)]),
+            Self::Schema(schema) => Shape::of_schema(schema),
+            Self::FanOut(each) => fan_out(each.shape()),
+            Self::Broadcast => broadcast(),
+        }
+    }
+}
+
+impl Target {
+    fn shape(&self) -> Shape {
+        match self.of.shape() {
+            Shape::Object(fields) => field(&fields, &self.field).map_or(Shape::Any, Shape::item),
+            _ => Shape::Any,
+        }
+    }
+}
+
+fn fan_out(output: Shape) -> Shape {
+    let error = Shape::object(&[("class", Shape::Scalar), ("reason", Shape::Scalar), ("message", Shape::Scalar)]);
+    let item = Shape::object(&[
+        ("key", Shape::Scalar),
+        ("phase", Shape::Scalar),
+        ("output", Shape::Maybe(Box::new(output), Why::FailedTarget)),
+        ("score", Shape::Scalar),
+        ("error", Shape::Maybe(Box::new(error), Why::SucceededTarget)),
+    ]);
+    let counts = Shape::object(&[("total", Shape::Scalar), ("succeeded", Shape::Scalar), ("failed", Shape::Scalar)]);
+    Shape::object(&[("items", Shape::List(Box::new(item))), ("counts", counts)])
+}
+
+/// A delivery's `status` and `reason` are not always there, so a prompt asks whether they are defined.
+fn broadcast() -> Shape {
+    let delivery = ["channel", "key", "id", "phase", "at"].map(|name| (name, Shape::Scalar));
+    let counts = ["delivered", "refused", "withheld", "dryRun"].map(|name| (name, Shape::Scalar));
+    Shape::object(&[("deliveries", Shape::List(Box::new(Shape::object(&delivery)))), ("counts", Shape::object(&counts))])
 }
 
 impl Known {
@@ -43,21 +110,17 @@ impl Known {
         let dimension = object(&[("name", Shape::Scalar), ("score", Shape::Scalar), ("why", Shape::Scalar)]);
         let feedback =
             object(&[("score", Shape::Scalar), ("text", Shape::Scalar), ("dimensions", Shape::List(Box::new(dimension)))]);
-        let stages = self.stages.iter().map(|(name, schema)| {
-            let schema = schema.clone().unwrap_or_else(text_output_schema);
-            (name.clone(), Shape::of_schema(&schema))
-        });
-        [
+        let stages = self.stages.iter().map(|(name, output)| (name.clone(), output.shape()));
+        let always = [
             ("track", object(&[("name", Shape::Scalar), ("audience", Shape::Scalar), ("vars", vars)])),
             ("batch", batch),
             ("events", Shape::List(Box::new(event))),
             ("context", Shape::Map),
             ("stages", Shape::Object(stages.collect())),
-            ("feedback", Shape::Maybe(Box::new(feedback))),
-        ]
-        .into_iter()
-        .map(|(name, shape)| (name.to_owned(), shape))
-        .collect()
+            ("feedback", Shape::Maybe(Box::new(feedback), Why::FirstAttempt)),
+        ];
+        let target = self.target.as_ref().map(|target| ("target", target.shape()));
+        always.into_iter().chain(target).map(|(name, shape)| (name.to_owned(), shape)).collect()
     }
 }
 

@@ -10,6 +10,8 @@ struct Layer {
     branch: bool,
     /// Paths a branch has tested to be defined.
     defined: Vec<String>,
+    /// Paths a branch has tested not to be none.
+    present: Vec<String>,
 }
 
 /// What can be named at one place of a template.
@@ -28,7 +30,7 @@ impl Scope {
 
     /// Enters a branch in which `facts` hold.
     pub(crate) fn enter_branch(&mut self, facts: Facts) {
-        self.layers.push(Layer { names: facts.names, branch: true, defined: facts.defined });
+        self.layers.push(Layer { names: facts.names, branch: true, defined: facts.defined, present: facts.present });
     }
 
     pub(crate) fn leave(&mut self) {
@@ -41,6 +43,20 @@ impl Scope {
 
     pub(crate) fn is_defined(&self, path: &str) -> bool {
         self.layers.iter().any(|layer| layer.defined.iter().any(|defined| defined == path))
+    }
+
+    /// Whether a branch around has tested that `path` is not none, and its first name still means the same.
+    pub(crate) fn is_present(&self, path: &str) -> bool {
+        let root = path.split(['.', '[']).next().unwrap_or(path);
+        for layer in self.layers.iter().rev() {
+            if layer.present.iter().any(|present| present == path) {
+                return true;
+            }
+            if field(&layer.names, root).is_some() {
+                return false;
+            }
+        }
+        false
     }
 
     /// `set`: lives until the frame around it ends. What is set in a branch may come from either side of it.
@@ -74,12 +90,14 @@ impl Scope {
 pub(crate) struct Facts {
     pub(crate) names: Fields,
     pub(crate) defined: Vec<String>,
+    pub(crate) present: Vec<String>,
 }
 
 impl Facts {
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.names.extend(other.names);
         self.defined.extend(other.defined);
+        self.present.extend(other.present);
         self
     }
 }

@@ -27,7 +27,28 @@ pub(crate) enum Shape {
     /// A list of such values.
     List(Box<Shape>),
     /// Such a value, or none.
-    Maybe(Box<Shape>),
+    Maybe(Box<Shape>, Why),
+}
+
+/// When a value is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// `feedback`, on attempt 1.
+    FirstAttempt,
+    /// `output`, of a target that failed.
+    FailedTarget,
+    /// `error`, of a target that succeeded.
+    SucceededTarget,
+}
+
+impl Why {
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::FirstAttempt => "on attempt 1",
+            Self::FailedTarget => "where the target failed",
+            Self::SucceededTarget => "where the target succeeded",
+        }
+    }
 }
 
 impl Shape {
@@ -40,6 +61,21 @@ impl Shape {
         match self {
             Self::List(item) => (**item).clone(),
             _ => Self::Any,
+        }
+    }
+
+    /// The same list, of entries none of whose parts is none.
+    pub(crate) fn sifted(self) -> Self {
+        let sure = |shape| if let Self::Maybe(inner, _) = shape { *inner } else { shape };
+        match self {
+            Self::List(item) => match *item {
+                Self::Object(fields) => {
+                    let fields = fields.into_iter().map(|(name, shape)| (name, sure(shape))).collect();
+                    Self::List(Box::new(Self::Object(fields)))
+                }
+                other => Self::List(Box::new(other)),
+            },
+            other => other,
         }
     }
 

@@ -9,7 +9,9 @@ use trackway_crds::{
     contracts::{BatchCounts, BatchInfo, DimensionVerdict, Event, Feedback},
     track::{Level, Priority},
 };
-use trackway_prompt::{FaultKind, Known, Prompt, PromptContext, PromptFault, Rendered, TrackContext, context_answer_schema};
+use trackway_prompt::{
+    FaultKind, Known, Output, Prompt, PromptContext, PromptFault, Rendered, Target, TrackContext, context_answer_schema,
+};
 
 fn known() -> Known {
     let solutions = json!({"type": "object", "properties": {
@@ -17,17 +19,33 @@ fn known() -> Known {
     }});
     Known {
         stages: vec![
-            ("context-validation".into(), Some(context_answer_schema())),
-            ("insights".into(), None),
-            ("solutions".into(), Some(solutions)),
+            ("context-validation".into(), Output::Schema(context_answer_schema())),
+            ("insights".into(), Output::Text),
+            ("solutions".into(), Output::Schema(solutions)),
         ],
         vars: [("tone".to_owned(), json!("calm")), ("kinds".to_owned(), json!(["policy", "training"]))].into(),
+        target: None,
     }
 }
 
+/// What a stage after `notices`, a fan-out over `solutions.targets`, may name; `target` too.
+fn known_after_fan_out() -> Known {
+    let mut known = known();
+    let notice = json!({"type": "object", "properties": {"title": {"type": "string"}, "body": {"type": "string"}}});
+    known.target = Some(Target { of: known.stages[2].1.clone(), field: "targets".into() });
+    known.stages.push(("notices".into(), Output::FanOut(Box::new(Output::Schema(notice)))));
+    known.stages.push(("scan".into(), Output::Unknown));
+    known.stages.push(("broadcast".into(), Output::Broadcast));
+    known
+}
+
 fn faults(source: &str) -> Vec<String> {
+    faults_with(source, &known())
+}
+
+fn faults_with(source: &str, known: &Known) -> Vec<String> {
     let prompt = Prompt::parse("p.md", source).unwrap();
-    prompt.check(&known()).iter().map(ToString::to_string).collect()
+    prompt.check(known).iter().map(ToString::to_string).collect()
 }
 
 fn batch() -> BatchInfo {
@@ -68,7 +86,8 @@ fn render(source: &str, events: &[Event], feedback: Option<&Feedback>) -> Result
     let stages = [("insights".to_owned(), json!({"text": "A & B"}))].into();
     let context = BTreeMap::new();
     let batch = batch();
-    let context = PromptContext { track: &track, batch: &batch, events, context: &context, stages: &stages, feedback };
+    let context =
+        PromptContext { track: &track, batch: &batch, events, context: &context, stages: &stages, target: None, feedback };
     Prompt::parse("p.md", source)?.render(&context)
 }
 
@@ -99,7 +118,10 @@ fn every_undefined_name_is_told_with_file_line_and_what_is_known() {
         ("a\nb\n\n{{ batch.owner }}", format!("p.md:4: undefined name batch.owner; {batch_names}")),
         ("s\n<!-- user -->\n{{ batch.owner }}", format!("p.md:3: undefined name batch.owner; {batch_names}")),
         ("{{ retrieved }}", format!("p.md:1: undefined name retrieved; {roots}")),
-        ("{% for t in target %}{% endfor %}", format!("p.md:1: undefined name target; {roots}")),
+        (
+            "{% for t in target %}{% endfor %}",
+            format!("p.md:1: undefined name target: only a stage with forEach has one; {roots}"),
+        ),
         (
             "{% for e in events %}\n{{ e.title }}{% endfor %}",
             "p.md:2: undefined name e.title; known: e.id .source .type .time .subject .priority .data".to_owned(),
@@ -138,6 +160,62 @@ fn feedback_is_none_on_attempt_1_so_its_parts_need_an_if() {
         "{% if feedback %}{% else %}{{ feedback.text }}{% endif %}",
     ] {
         assert_eq!(faults(source), [expected], "{source}");
+    }
+}
+
+#[test]
+fn a_target_has_the_fields_of_the_list_it_comes_from() {
+    let known = known_after_fan_out();
+    assert_eq!(faults_with("{{ target.id }} {{ target | tojson }}", &known), Vec::<String>::new());
+    assert_eq!(faults_with("\n{{ target.email }}", &known), ["p.md:2: undefined name target.email; known: target.id .name"]);
+}
+
+#[test]
+fn what_comes_after_a_fan_out_knows_its_items_counts_and_deliveries() {
+    let source = r#"{{ stages.notices.counts.succeeded }} of {{ stages.notices.counts.total }}, {{ stages.notices.counts.failed }}
+{% for item in stages.notices.items %}{{ item.key }} {{ item.phase }} {{ item.score }} {{ item.output | tojson }} {{ item.error }}
+{% if item.output %}{{ item.output.title }}{% else %}{{ item.error.reason }}{% endif %}
+{% if item.phase == "Succeeded" %}{{ item.output.body }}{% else %}{{ item.error.message }}{% endif %}
+{% if item.error is none %}{{ item.output.title }}{% endif %}{% endfor %}
+{% for item in stages.notices.items if item.phase != "Failed" %}{{ item.output.title }}{% endfor %}
+{% for item in stages.notices.items | selectattr("output") %}{{ item.output.title }}{% endfor %}
+{% for d in stages.broadcast.deliveries %}{{ d.key }} {{ d.phase }} {% if d.status is defined %}{{ d.status }}{% endif %}{% endfor %}
+{{ stages.broadcast.counts.delivered }} {{ stages.scan.anything.at.all }}"#;
+    assert_eq!(faults_with(source, &known_after_fan_out()), Vec::<String>::new());
+}
+
+#[test]
+fn a_target_that_failed_has_no_output_so_its_parts_need_an_if() {
+    let known = known_after_fan_out();
+    let failed =
+        "item.output.title: item.output is none where the target failed; put it inside {% if item.output %} … {% endif %}";
+    let items = "{% for item in stages.notices.items %}";
+    for (source, expected) in [
+        (format!("{items}{{{{ item.output.title }}}}{{% endfor %}}"), format!("p.md:1: {failed}")),
+        (
+            format!("{items}\n{{% if item.phase == 'Failed' %}}\n{{{{ item.output.title }}}}{{% endif %}}{{% endfor %}}"),
+            format!("p.md:3: {failed}"),
+        ),
+        (
+            format!("{items}{{% if item.output %}}{items}{{{{ item.output.title }}}}{{% endfor %}}{{% endif %}}{{% endfor %}}"),
+            format!("p.md:1: {failed}"),
+        ),
+        (
+            format!("{items}{{% if item.output %}}{{{{ item.output.heading }}}}{{% endif %}}{{% endfor %}}"),
+            "p.md:1: undefined name item.output.heading; known: item.output.body .title".to_owned(),
+        ),
+        (
+            "{{ stages.notices.items | map(attribute='output.title') | join }}".to_owned(),
+            "p.md:1: stages.notices.items[].output.title: stages.notices.items[].output is none where the target failed; loop \
+             over the list and ask whether it is there first"
+                .to_owned(),
+        ),
+        (
+            "{{ stages.notices.text }}".to_owned(),
+            "p.md:1: undefined name stages.notices.text; known: stages.notices.items .counts".to_owned(),
+        ),
+    ] {
+        assert_eq!(faults_with(&source, &known), [expected], "{source}");
     }
 }
 

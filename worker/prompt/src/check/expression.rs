@@ -7,7 +7,7 @@ use minijinja::machinery::{
 
 use super::{
     Walk,
-    paths::{constant_text, joined, path, unknown_part},
+    paths::{constant_text, joined, may_be_none, path, unknown_part},
 };
 use crate::{
     FaultKind,
@@ -108,7 +108,8 @@ impl Walk<'_> {
             return shape.clone();
         }
         if !self.scope.is_defined(name) {
-            let message = format!("undefined name {name}; known: {}", self.scope.names().join(", "));
+            let hint = if name == "target" { ": only a stage with forEach has one" } else { "" };
+            let message = format!("undefined name {name}{hint}; known: {}", self.scope.names().join(", "));
             self.fault(span, FaultKind::Undefined, message);
         }
         Shape::Any
@@ -130,10 +131,11 @@ impl Walk<'_> {
         let of = path(expression).unwrap_or_else(|| "it".to_owned());
         match base {
             Shape::Any | Shape::Map => Shape::Any,
-            Shape::Maybe(inner) => {
-                let message = format!("{of}.{name}: {of} is none on attempt 1; put it inside {{% if {of} %}} … {{% endif %}}");
-                self.fault(span, FaultKind::Undefined, message);
-                self.part_of(&inner.clone(), expression, name, span)
+            Shape::Maybe(inner, why) => {
+                if !self.scope.is_present(&of) {
+                    self.fault(span, FaultKind::Undefined, may_be_none(&of, name, *why));
+                }
+                self.part_of(inner, expression, name, span)
             }
             Shape::Object(fields) => {
                 if let Some(shape) = field(fields, name) {

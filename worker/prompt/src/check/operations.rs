@@ -10,7 +10,7 @@ use minijinja::{
 
 use super::{
     Walk,
-    paths::{constant_text, path, unknown_part},
+    paths::{constant_text, joined, may_be_none, path, unknown_part},
 };
 use crate::{
     FaultKind,
@@ -76,6 +76,7 @@ impl Walk<'_> {
                 Shape::Scalar
             }
             "first" | "last" => given.item(),
+            "selectattr" | "rejectattr" if by_outcome(filter) => given.sifted(),
             "sort" | "reverse" | "unique" | "list" | "select" | "reject" | "selectattr" | "rejectattr" => given,
             "map" => Shape::List(Box::new(attribute.unwrap_or(Shape::Any))),
             _ => Shape::Any,
@@ -93,15 +94,19 @@ impl Walk<'_> {
             _ => None,
         };
         let attribute = named.or(positional)?;
-        let of = filter.expr.as_ref().and_then(path).map_or_else(|| "its items".to_owned(), |list| format!("{list}[]"));
+        let mut of = filter.expr.as_ref().and_then(path).map_or_else(|| "its items".to_owned(), |list| format!("{list}[]"));
         let mut shape = given.item();
         for name in attribute.split('.') {
+            if let Shape::Maybe(_, why) = shape {
+                self.fault(span, FaultKind::Undefined, may_be_none(&of, name, why));
+            }
             let Shape::Object(fields) = &shape else { return Some(Shape::Any) };
             let Some(part) = field(fields, name) else {
                 self.fault(span, FaultKind::Undefined, unknown_part(&of, name, fields));
                 return Some(Shape::Any);
             };
             shape = part.clone();
+            of = joined(&of, name);
         }
         Some(shape)
     }
@@ -137,4 +142,10 @@ impl Walk<'_> {
         }
         Shape::Any
     }
+}
+
+/// Whether a `selectattr` or `rejectattr` tells targets that succeeded from those that failed.
+fn by_outcome(filter: &ast::Filter<'_>) -> bool {
+    let Some(CallArg::Pos(attribute)) = filter.args.first() else { return false };
+    constant_text(attribute).is_some_and(|attribute| matches!(attribute.as_str(), "phase" | "output" | "error"))
 }

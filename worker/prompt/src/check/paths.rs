@@ -2,7 +2,7 @@
 
 use minijinja::machinery::ast::Expr;
 
-use crate::shape::Fields;
+use crate::shape::{Fields, Why};
 
 /// The text of a constant such as `"insights"`.
 pub(super) fn constant_text(expression: &Expr<'_>) -> Option<String> {
@@ -43,4 +43,13 @@ pub(super) fn unknown_part(of: &str, name: &str, known: &Fields) -> String {
         }
     };
     format!("undefined name {}; {listed}{hint}", joined(of, name))
+}
+
+pub(super) fn may_be_none(of: &str, name: &str, why: Why) -> String {
+    let guarded = if of.contains("[]") {
+        "loop over the list and ask whether it is there first".to_owned()
+    } else {
+        format!("put it inside {{% if {of} %}} … {{% endif %}}")
+    };
+    format!("{}: {of} is none {}; {guarded}", joined(of, name), why.words())
 }
