@@ -3,15 +3,12 @@
 
 use crate::{
     attempts,
-    observed::{ArrivedResult, JobView, PodView},
+    observed::{ArrivedResult, Finished, JobView, PodView, Waiting},
     plan::{After, Draft, Ignored, IgnoredResult},
     timing::later,
 };
 use jiff::Timestamp;
-use trackway_crds::{
-    contracts::{ErrorClass, ResultError, Revision, StageResult},
-    status::AttemptStatus,
-};
+use trackway_crds::contracts::{ErrorClass, ResultError, Revision, StageResult};
 
 /// Waiting reasons that no waiting mends, because somebody has to change something.
 const HOPELESS: [&str; 2] = ["CreateContainerConfigError", "InvalidImageName"];
@@ -31,27 +28,51 @@ pub(crate) enum Outcome {
     Lost(ResultError),
 }
 
-/// The outcome of the open try, or `None` while it runs or when none is open.
+/// A try whose Job is recorded and whose outcome is not.
+pub(crate) struct OpenTry {
+    /// Its stage, or the debugger.
+    pub(crate) stage: String,
+    /// Attempt, from 1.
+    pub(crate) attempt: u32,
+    /// Try, from 1.
+    pub(crate) try_: u32,
+    /// Its Job.
+    pub(crate) job_uid: String,
+    /// When that was recorded.
+    pub(crate) started_at: Timestamp,
+}
+
+/// The outcome of the running stage's open try, or `None` while it runs or when none is open.
 pub(crate) fn open_try(draft: &mut Draft<'_>, revision: &Revision) -> Option<Outcome> {
-    let index = attempts::running(&draft.status.stages)?;
-    let stage = &draft.status.stages[index];
-    let (stage_name, attempt) = (stage.name.clone(), attempts::in_work(stage)?.clone());
-    let uid = attempt.job_uid.clone()?;
-    let Some(job) = draft.observed.job(&uid) else {
+    let stage = &draft.status.stages[attempts::running(&draft.status.stages)?];
+    let attempt = attempts::in_work(stage)?;
+    let open = OpenTry {
+        stage: stage.name.clone(),
+        attempt: attempt.attempt,
+        try_: attempt.try_,
+        job_uid: attempt.job_uid.clone()?,
+        started_at: attempt.started_at.0,
+    };
+    outcome(draft, revision, &open)
+}
+
+/// The outcome of `open`, or `None` while it runs.
+pub(crate) fn outcome(draft: &mut Draft<'_>, revision: &Revision, open: &OpenTry) -> Option<Outcome> {
+    let Some(job) = draft.observed.job(&open.job_uid) else {
         return lost_unless_unknown(draft, "JobLost", "its Job is gone; it was deleted by someone else".into());
     };
-    if let Some(arrived) = accepted(draft, &stage_name, &attempt, job) {
+    if let Some(arrived) = accepted(draft, open, job) {
         return Some(Outcome::Reported { result: Box::new(arrived.result), arrived_at: arrived.arrived_at });
     }
     if let Some(ended) = ended(job) {
         let lost = lost_unless_unknown(draft, ended.0, ended.1);
         // Not before the stream was asked: a result counts only while its pod is seen under the Job.
         if lost.is_some() && job.ended.is_none() {
-            draft.out.after.push(After::Delete { name: job.name.clone(), uid });
+            draft.out.after.push(After::Delete { name: job.name.clone(), uid: job.uid.clone() });
         }
         return lost;
     }
-    not_started(draft, revision, &attempt, job)
+    not_started(draft, revision, open, job)
 }
 
 fn lost_unless_unknown(draft: &mut Draft<'_>, reason: &str, message: String) -> Option<Outcome> {
@@ -63,21 +84,21 @@ fn lost_unless_unknown(draft: &mut Draft<'_>, reason: &str, message: String) -> 
     Some(lost(ErrorClass::Infrastructure, reason, message))
 }
 
-fn lost(class: ErrorClass, reason: &str, message: String) -> Outcome {
+pub(crate) fn lost(class: ErrorClass, reason: &str, message: String) -> Outcome {
     Outcome::Lost(ResultError { class, reason: reason.to_owned(), message, retry_after_millis: None })
 }
 
-fn accepted(draft: &mut Draft<'_>, stage: &str, attempt: &AttemptStatus, job: &JobView) -> Option<ArrivedResult> {
+fn accepted(draft: &mut Draft<'_>, open: &OpenTry, job: &JobView) -> Option<ArrivedResult> {
     let from_pods = job.pods.iter().flat_map(|pod| pod.results.clone());
     let from_pods = from_pods.map(|result| ArrivedResult { result, arrived_at: draft.now });
     let arrived: Vec<_> = draft.observed.results.iter().cloned().chain(from_pods).collect();
     for candidate in arrived {
         let result = &candidate.result;
-        let open = result.run == draft.run.uid
-            && result.stage == stage
-            && (result.attempt, result.try_) == (attempt.attempt, attempt.try_)
+        let is_open = result.run == draft.run.uid
+            && result.stage == open.stage
+            && (result.attempt, result.try_) == (open.attempt, open.try_)
             && result.index == 0;
-        if !open {
+        if !is_open {
             draft.out.ignored.push(IgnoredResult { reason: Ignored::NotOpen, result: candidate.result });
         } else if !job.pods.iter().any(|pod| pod.uid == result.pod) {
             draft.wake_at.push(later(draft.now, 200));
@@ -91,43 +112,61 @@ fn accepted(draft: &mut Draft<'_>, stage: &str, attempt: &AttemptStatus, job: &J
 
 fn ended(job: &JobView) -> Option<(&'static str, String)> {
     if let Some(pod) = job.pods.iter().find_map(|pod| pod.finished.as_ref()) {
-        let reason = if pod.ok { "NoResult" } else { "PodFailed" };
-        let message = if pod.ok {
-            "its pod ended well but reported nothing".to_owned()
-        } else {
-            format!("its pod ended: {} {}", pod.reason, pod.message)
-        };
-        return Some((reason, message.trim_end().to_owned()));
+        return Some(pod_ended(pod));
     }
-    let ended = job.ended.as_ref()?;
-    Some(("PodLost", format!("its pod was lost: {} {}", ended.reason, ended.message).trim_end().to_owned()))
+    job.ended.as_ref().map(job_ended)
 }
 
-fn not_started(draft: &mut Draft<'_>, revision: &Revision, attempt: &AttemptStatus, job: &JobView) -> Option<Outcome> {
-    if job.pods.iter().any(|pod| pod.started) {
-        draft.out.why.push(format!("waits for the result of attempt {} try {}", attempt.attempt, attempt.try_));
-        return None;
-    }
-    let waiting = job.pods.iter().find_map(|PodView { waiting, .. }| waiting.clone()).unwrap_or_default();
-    let (class, limit) = if HOPELESS.contains(&waiting.reason.as_str()) {
+/// What it means that a pod ended without a result.
+pub(crate) fn pod_ended(pod: &Finished) -> (&'static str, String) {
+    let reason = if pod.ok { "NoResult" } else { "PodFailed" };
+    let message = if pod.ok {
+        "its pod ended well but reported nothing".to_owned()
+    } else {
+        format!("its pod ended: {} {}", pod.reason, pod.message)
+    };
+    (reason, message.trim_end().to_owned())
+}
+
+/// What it means that a Job ended without a result and without a pod that tells why.
+pub(crate) fn job_ended(job: &Finished) -> (&'static str, String) {
+    ("PodLost", format!("its pod was lost: {} {}", job.reason, job.message).trim_end().to_owned())
+}
+
+/// Whose failure it is when a pod does not start for `waiting`, and how many milliseconds it has.
+pub(crate) fn start_limit(revision: &Revision, waiting: &Waiting) -> (ErrorClass, u64) {
+    if HOPELESS.contains(&waiting.reason.as_str()) {
         (ErrorClass::Permanent, HOPELESS_AFTER_MILLIS)
     } else {
         (ErrorClass::Infrastructure, revision.limits.start_timeout_millis)
-    };
-    let at = later(attempt.started_at.0, limit);
+    }
+}
+
+/// A pod that did not start within `limit` milliseconds.
+pub(crate) fn never_started(waiting: &Waiting, class: ErrorClass, limit: u64) -> Outcome {
+    let limit = trackway_crds::duration::for_people(limit);
+    let reason = if waiting.reason.is_empty() { "StartTimeout" } else { waiting.reason.as_str() };
+    let detail = if waiting.message.is_empty() { "no pod was made" } else { waiting.message.as_str() };
+    lost(class, reason, format!("its pod did not start within {limit}: {detail}"))
+}
+
+fn not_started(draft: &mut Draft<'_>, revision: &Revision, open: &OpenTry, job: &JobView) -> Option<Outcome> {
+    if job.pods.iter().any(|pod| pod.started) {
+        draft.out.why.push(format!("waits for the result of attempt {} try {}", open.attempt, open.try_));
+        return None;
+    }
+    let waiting = job.pods.iter().find_map(|PodView { waiting, .. }| waiting.clone()).unwrap_or_default();
+    let (class, limit) = start_limit(revision, &waiting);
+    let at = later(open.started_at, limit);
     if draft.now < at {
         draft.wake_at.push(at);
         if job.suspended {
-            draft.out.why.push(format!("releases Job {}, whose uid is recorded", job.name));
-            draft.out.after.push(After::Release { name: job.name.clone(), uid: job.uid.clone() });
+            draft.release_again(job);
             return None;
         }
         draft.out.why.push(format!("waits for the pod of Job {} to start", job.name));
         return None;
     }
     draft.out.after.push(After::Delete { name: job.name.clone(), uid: job.uid.clone() });
-    let limit = trackway_crds::duration::for_people(limit);
-    let reason = if waiting.reason.is_empty() { "StartTimeout" } else { waiting.reason.as_str() };
-    let detail = if waiting.message.is_empty() { "no pod was made" } else { waiting.message.as_str() };
-    Some(lost(class, reason, format!("its pod did not start within {limit}: {detail}")))
+    Some(never_started(&waiting, class, limit))
 }

@@ -23,6 +23,11 @@ pub(crate) fn follow_phase(status: &mut BatchRunStatus, reason: &str, message: &
     }
 }
 
+/// Says whether the debugger explained the failure.
+pub(crate) fn diagnosed(status: &mut BatchRunStatus, holds: bool, reason: &str, message: &str, now: Timestamp) {
+    set(status, "Diagnosed", holds, reason, message, now);
+}
+
 fn set(status: &mut BatchRunStatus, type_: &str, holds: bool, reason: &str, message: &str, now: Timestamp) {
     let value = if holds { "True" } else { "False" };
     let observed_generation = Some(status.observed_generation);

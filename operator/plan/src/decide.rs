@@ -1,11 +1,13 @@
 //! What follows from an ended try: accept, a new attempt with feedback, another try, or the end. Each error class has its own budget.
 
 use crate::{
-    attempts,
+    attempts, catch,
     conclude::Outcome,
     events::EventReason,
+    fan_out, finish,
     plan::Draft,
     timing::{account, later, millis_between},
+    tokens,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -13,16 +15,18 @@ use std::collections::BTreeMap;
 use trackway_crds::{
     Score,
     contracts::{
-        ErrorClass, ResolvedRetry, ResolvedStage, ResolvedWork, ResultError, ResultMillis, ResultPhase, Revision, StageResult,
+        ErrorClass, ListInfo, ResolvedForEach, ResolvedRetry, ResolvedStage, ResolvedWork, ResultError, ResultMillis,
+        ResultPhase, Revision, StageResult,
     },
     duration::for_people,
+    ledger::MAX_TARGETS,
     status::{AttemptStatus, MAX_FEEDBACK_BYTES, MAX_MESSAGE_BYTES, StagePhase, StageStatus, TryError, Verdict},
     text,
     track::OnMissing,
 };
 
 /// Pause after the API server refused a Job: quotas change by somebody's hand, not within milliseconds.
-const REFUSED_PAUSE_MILLIS: u64 = 10_000;
+pub(crate) const REFUSED_PAUSE_MILLIS: u64 = 10_000;
 
 /// Records the outcome of the open try and what it leads to.
 pub(crate) fn decide(draft: &mut Draft<'_>, revision: &Revision, outcome: Outcome) {
@@ -37,8 +41,12 @@ pub(crate) fn decide(draft: &mut Draft<'_>, revision: &Revision, outcome: Outcom
             close_try(draft, index, &result.millis, arrived_at);
             let tokens = &mut draft.status.stages[index].used.tokens;
             *tokens = tokens.saturating_add(result.tokens.total());
+            if let Some(attempt) = attempts::in_work_mut(&mut draft.status.stages[index]) {
+                // Also of a try that failed: there it says how.
+                attempt.record.clone_from(&result.record);
+            }
             match usable(&result, resolved) {
-                Ok(scores) => judge(draft, index, resolved, *result, scores),
+                Ok(scores) => judge(draft, revision, index, *result, scores),
                 Err(error) => try_again(draft, index, resolved, error),
             }
         }
@@ -52,11 +60,16 @@ pub(crate) fn close_try(draft: &mut Draft<'_>, index: usize, worker: &ResultMill
     let Some(attempt) = attempts::in_work_mut(stage) else { return };
     let total = millis_between(attempt.started_at.0, now);
     attempt.millis = Some(total);
-    account(&mut stage.millis, total, worker, millis_between(arrived_at, now));
+    if attempt.job_uid.is_some() {
+        account(&mut stage.millis, total, worker, millis_between(arrived_at, now));
+    } else {
+        // Refused all the time: nothing ran.
+        stage.millis.queued += total;
+    }
 }
 
 /// The scores of a usable report, or the error it amounts to. What the worker concludes from its scores is not looked at.
-fn usable(result: &StageResult, resolved: &ResolvedStage) -> Result<BTreeMap<String, Score>, ResultError> {
+pub(crate) fn usable(result: &StageResult, resolved: &ResolvedStage) -> Result<BTreeMap<String, Score>, ResultError> {
     let judge_error = |reason: &str, message: String| ResultError {
         class: ErrorClass::Judge,
         reason: reason.to_owned(),
@@ -85,12 +98,24 @@ fn usable(result: &StageResult, resolved: &ResolvedStage) -> Result<BTreeMap<Str
     }
 }
 
-fn judge(draft: &mut Draft<'_>, index: usize, resolved: &ResolvedStage, result: StageResult, scores: BTreeMap<String, Score>) {
-    let overall = resolved.judge.as_ref().and_then(|judge| judge.overall(&scores));
+/// The weighted mean of `scores` and whether the stage accepts them (invariant 2).
+pub(crate) fn weigh(resolved: &ResolvedStage, scores: &BTreeMap<String, Score>) -> (Option<Score>, bool) {
+    let overall = resolved.judge.as_ref().and_then(|judge| judge.overall(scores));
     let accepted = match (&resolved.judge, overall) {
-        (Some(judge), Some(overall)) => judge.accepts(overall, &scores),
+        (Some(judge), Some(overall)) => judge.accepts(overall, scores),
         (Some(_), None) => false,
         (None, _) => true,
+    };
+    (overall, accepted)
+}
+
+fn judge(draft: &mut Draft<'_>, revision: &Revision, index: usize, result: StageResult, scores: BTreeMap<String, Score>) {
+    let Some(resolved) = revision.stage(&draft.status.stages[index].name) else { return };
+    let (overall, accepted) = weigh(resolved, &scores);
+    let lists = match lists(&result, resolved, revision) {
+        Ok(lists) => lists,
+        Err(error) if accepted => return try_again(draft, index, resolved, error),
+        Err(_) => BTreeMap::new(),
     };
     let gaps = result.gaps.unwrap_or(0);
     let stage = &mut draft.status.stages[index];
@@ -102,10 +127,37 @@ fn judge(draft: &mut Draft<'_>, index: usize, resolved: &ResolvedStage, result: 
     } else if gaps > 0 && matches!(resolved.work, ResolvedWork::ValidateContext { on_missing: OnMissing::Fail, .. }) {
         let message =
             format!("{gaps} things are missing from the batch's context; the stage's output lists them (onMissing: Fail)");
-        fail_stage(draft, index, ErrorClass::Permanent, "ContextIncomplete", &message);
+        fail_stage(draft, index, None, ErrorClass::Permanent, "ContextIncomplete", &message);
     } else {
+        draft.status.stages[index].lists = lists;
         accept(draft, index);
     }
+}
+
+/// The lists of an output that later stages fan out over: all of them, and no others.
+fn lists(result: &StageResult, resolved: &ResolvedStage, revision: &Revision) -> Result<BTreeMap<String, ListInfo>, ResultError> {
+    let invalid = |message: String| ResultError {
+        class: ErrorClass::Permanent,
+        reason: fan_out::TARGETS_INVALID.into(),
+        message,
+        retry_after_millis: None,
+    };
+    let list = |for_each: &ResolvedForEach| {
+        let field = &for_each.field;
+        let list = result.lists.get(field).ok_or_else(|| {
+            invalid(format!(
+                "its output has no list {field}, which a later stage fans out over; let the prompt or the outputSchema ask for it"
+            ))
+        })?;
+        if usize::try_from(list.count).is_ok_and(|count| count <= MAX_TARGETS) {
+            return Ok((field.clone(), list.clone()));
+        }
+        Err(invalid(format!(
+            "the list {field} of its output has {} entries, a later stage fans out over at most {MAX_TARGETS}",
+            list.count
+        )))
+    };
+    revision.fan_outs_over(&resolved.name).map(list).collect()
 }
 
 fn record(stage: &mut StageStatus, result: StageResult, overall: Option<Score>, scores: BTreeMap<String, Score>, accepted: bool) {
@@ -143,7 +195,7 @@ fn another_attempt(draft: &mut Draft<'_>, index: usize, resolved: &ResolvedStage
     if attempt >= max {
         let best = attempts::best(stage).and_then(|best| best.score).unwrap_or_default();
         let message = format!("best of {attempt} attempts scored {best}, needs {threshold}; last: {scored}");
-        fail_stage(draft, index, ErrorClass::Quality, "QualityExhausted", &message);
+        fail_stage(draft, index, None, ErrorClass::Quality, "QualityExhausted", &message);
         return;
     }
     let note = format!("{name}: attempt {attempt} of {max} scored {scored}, needs {threshold}");
@@ -167,11 +219,11 @@ fn try_again(draft: &mut Draft<'_>, index: usize, resolved: &ResolvedStage, erro
     let ended = format!("{}/{}/{}", resolved.name, attempt.attempt, attempt.try_);
     attempt.error = Some(TryError { class, reason: reason.clone(), message: text::cut(&message, MAX_MESSAGE_BYTES) });
     let Some((used, max)) = budget else {
-        return fail_stage(draft, index, ErrorClass::Permanent, &reason, &message);
+        return fail_stage(draft, index, None, ErrorClass::Permanent, &reason, &message);
     };
     if used >= max {
         let message = format!("{used} of {max} {} failures, last {reason}: {message}", class.as_str());
-        return fail_stage(draft, index, class, exhausted(class), &message);
+        return fail_stage(draft, index, None, class, exhausted(class), &message);
     }
     if let Some(attempt) = attempts::in_work_mut(&mut draft.status.stages[index]) {
         // The next try has no Job yet; until one is recorded nothing runs.
@@ -201,7 +253,7 @@ fn spend(stage: &mut StageStatus, retry: &ResolvedRetry, class: ErrorClass) -> O
     Some((*used, max))
 }
 
-fn exhausted(class: ErrorClass) -> &'static str {
+pub(crate) fn exhausted(class: ErrorClass) -> &'static str {
     match class {
         ErrorClass::Quality => "QualityExhausted",
         ErrorClass::Model => "ModelExhausted",
@@ -219,12 +271,27 @@ fn pause_millis(retry: &ResolvedRetry, class: ErrorClass, reason: &str, used: u3
     }
 }
 
-/// Ends the stage, and with it the run.
-pub(crate) fn fail_stage(draft: &mut Draft<'_>, index: usize, class: ErrorClass, reason: &str, message: &str) {
+/// Ends the stage, and with it the run: at once, or when the debugger has looked at it.
+pub(crate) fn fail_stage(
+    draft: &mut Draft<'_>,
+    index: usize,
+    target: Option<String>,
+    class: ErrorClass,
+    reason: &str,
+    message: &str,
+) {
     let stage = &mut draft.status.stages[index];
     stage.phase = StagePhase::Failed;
     stage.completed_at = Some(MicroTime(draft.now));
     let name = stage.name.clone();
+    let message = format!("{name}: {message}");
     draft.event(EventReason::StageFailed, name.clone(), format!("{name}: {reason}"));
-    draft.fail(Some(name.clone()), class, reason, &format!("{name}: {message}"));
+    draft.out.why.push(format!("the run failed: {reason}: {message}"));
+    draft.write_failure(Some(name), target, class, reason, &message);
+    // A debugger would need tokens as well.
+    let debugger = draft.revision().and_then(|revision| Some((revision, revision.debugger.as_ref()?)));
+    match debugger.filter(|(revision, _)| !tokens::exhausted(&draft.status, revision)) {
+        Some((revision, debugger)) => catch::begin(draft, revision, debugger),
+        None => finish::fail(draft),
+    }
 }

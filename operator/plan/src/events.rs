@@ -13,6 +13,10 @@ pub enum EventReason {
     StageRetried,
     /// A budget is used up, or an error is permanent.
     StageFailed,
+    /// A target of a fan-out failed for good.
+    TargetFailed,
+    /// The debugger explained the failure.
+    Diagnosed,
     /// The run is suspended.
     Suspended,
     /// The run goes on.
@@ -35,6 +39,8 @@ impl EventReason {
             Self::StageSucceeded => "StageSucceeded",
             Self::StageRetried => "StageRetried",
             Self::StageFailed => "StageFailed",
+            Self::TargetFailed => "TargetFailed",
+            Self::Diagnosed => "Diagnosed",
             Self::Suspended => "Suspended",
             Self::Resumed => "Resumed",
             Self::Succeeded => "Succeeded",
@@ -46,7 +52,7 @@ impl EventReason {
     /// Whether it is a Warning.
     #[must_use]
     pub fn is_warning(self) -> bool {
-        matches!(self, Self::StageFailed | Self::Failed)
+        matches!(self, Self::StageFailed | Self::TargetFailed | Self::Failed)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     conditions::follow_phase,
     decide,
     events::EventReason,
+    fan_out,
     observed::RevisionView,
     plan::Draft,
     timing::{millis_between, pause_clock},
@@ -45,7 +46,11 @@ pub(crate) fn cancel(draft: &mut Draft<'_>) {
 fn close(draft: &mut Draft<'_>, phase: Phase) -> String {
     let now = draft.now;
     if let Some(index) = attempts::running(&draft.status.stages) {
-        if attempts::in_work(&draft.status.stages[index]).is_some_and(|open| open.job_uid.is_some() && open.millis.is_none()) {
+        if draft.status.stages[index].targets.is_some() {
+            fan_out::account(draft, index, None);
+        } else if attempts::in_work(&draft.status.stages[index])
+            .is_some_and(|open| open.job_uid.is_some() && open.millis.is_none())
+        {
             decide::close_try(draft, index, &ResultMillis::default(), now);
         }
         let stage = &mut draft.status.stages[index];

@@ -12,12 +12,15 @@
 //! 3. `after`: releases and deletions, each by uid.
 //! 4. `events`.
 
+mod assignment;
 mod attempts;
+mod catch;
 mod check;
 mod conclude;
 mod conditions;
 mod decide;
 mod events;
+mod fan_out;
 mod finish;
 mod observed;
 mod open;
@@ -25,9 +28,14 @@ mod plan;
 mod shed;
 mod summary;
 mod timing;
+mod tokens;
 
-pub use check::{Fault, check};
+pub use check::{
+    Fault, check, inv01_only_recorded_jobs_run, inv02_advanced_on_a_verdict, inv03_numbers_only_grow,
+    inv03_targets_keep_their_account, inv07_never_running_with_nothing, inv11_diagnosing_ends,
+};
 pub use events::{EventNote, EventReason};
+pub use fan_out::{wave_targets, wave_text};
 pub use observed::{ArrivedResult, Finished, JobView, Observed, PodView, Refusal, RevisionView, Run, Waiting};
 pub use plan::{After, Ignored, IgnoredResult, JobIntent, Plan, plan};
 pub use shed::stored_bytes;

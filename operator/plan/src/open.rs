@@ -1,21 +1,25 @@
 //! The next try: which one it is, and whether its Job is to be created, recorded or waited for (invariant 1).
 
 use crate::{
+    assignment::assignment,
     attempts,
     conclude::Outcome,
     decide,
     events::EventReason,
-    finish,
+    fan_out, finish,
     plan::{After, Draft, JobIntent},
     timing::{later, millis_between, pause_clock},
+    tokens,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use std::collections::BTreeMap;
 use trackway_crds::{
-    contracts::{Assignment, CONTRACT, ErrorClass, ResultError, Revision, RunRef},
+    contracts::{ErrorClass, ResultError, Revision},
     duration::for_people,
     names,
-    status::{AttemptStatus, BatchRunStatus, Phase, StageMillis, StagePhase, StageStatus, Used},
+    status::{AttemptStatus, BatchRunStatus, MAX_MESSAGE_BYTES, Phase, StageMillis, StagePhase, StageStatus, TryError, Used},
+    text,
 };
 
 /// The API server refused to create a Job.
@@ -48,6 +52,14 @@ pub(crate) fn next_try(draft: &mut Draft<'_>, revision: &Revision) {
     }
     if let Some(at) = not_before(draft).filter(|at| draft.now < *at) {
         return back_off(draft, revision, at);
+    }
+    if let Some(resolved) = revision.stage(&next.stage).filter(|_| attempts::running(&draft.status.stages).is_none())
+        && let Some(for_each) = &resolved.for_each
+    {
+        return fan_out::open(draft, revision, resolved, for_each);
+    }
+    if tokens::exhausted(&draft.status, revision) {
+        return tokens::end(draft, revision, &next.stage);
     }
     loop {
         let name = names::job_name(draft.run.name, draft.run.uid, &next.stage, next.attempt, next.try_);
@@ -86,16 +98,25 @@ fn next(status: &BatchRunStatus, revision: &Revision) -> Option<Next> {
     Some(Next { stage: stage.name.clone(), attempt, try_ })
 }
 
-fn back_off(draft: &mut Draft<'_>, revision: &Revision, until: Timestamp) {
+/// Nothing runs, and nothing is opened before `until`.
+pub(crate) fn back_off(draft: &mut Draft<'_>, revision: &Revision, until: Timestamp) {
     draft.wake_at.push(until);
     if draft.out.why.is_empty() {
         draft.out.why.push(format!("pauses for {} before the next try", for_people(millis_between(draft.now, until))));
     }
     pause_clock(&mut draft.status, revision.limits.active_deadline_millis, draft.now);
-    draft.enter(Phase::Running, "Backoff", "pauses before the next try of a stage");
+    if !refused_before(draft) {
+        draft.enter(Phase::Running, "Backoff", "pauses before the next try of a stage");
+    }
 }
 
-fn suspend(draft: &mut Draft<'_>, revision: &Revision) {
+/// Whether a refusal of the next Job is what was waited for last.
+pub(crate) fn refused_before(draft: &Draft<'_>) -> bool {
+    draft.before.conditions.iter().any(|condition| condition.type_ == "Reconciling" && condition.reason == REFUSED)
+}
+
+/// Nothing runs, because somebody said so.
+pub(crate) fn suspend(draft: &mut Draft<'_>, revision: &Revision) {
     pause_clock(&mut draft.status, revision.limits.active_deadline_millis, draft.now);
     draft.out.why.push("spec.suspend holds the run".into());
     if draft.before.phase != Some(Phase::Suspended) {
@@ -110,41 +131,56 @@ fn create(draft: &mut Draft<'_>, revision: &Revision, next: &Next, name: String)
         return refused(draft, revision, next, message);
     }
     draft.out.why.push(format!("creates Job {name} for {} attempt {} try {}", next.stage, next.attempt, next.try_));
-    draft.out.create = Some(JobIntent { name, assignment: assignment(draft, next) });
+    let assignment = assignment(draft, revision, (&next.stage, next.attempt, next.try_), 1);
+    draft.out.create = Some(JobIntent { name, assignment });
 }
 
-/// A refused Job is a try that never started.
+/// A refused Job is asked for again until a pod would have had to start; then it is a try that never started.
 fn refused(draft: &mut Draft<'_>, revision: &Revision, next: &Next, message: String) {
-    tell_story(draft, next);
-    open_attempt(draft, next, None);
-    let error = ResultError { class: ErrorClass::Infrastructure, reason: REFUSED.into(), message, retry_after_millis: None };
-    decide::decide(draft, revision, Outcome::Lost(error));
-    if let Some(at) = not_before(draft).filter(|_| !draft.is_finished()) {
-        back_off(draft, revision, at);
+    tell_story(draft, &next.stage);
+    let since = attempts::running(&draft.status.stages).and_then(|index| refused_since(&draft.status.stages[index], next));
+    if since.is_none() {
+        open_attempt(draft, next, None);
     }
+    let since = since.unwrap_or(draft.now);
+    let error = ResultError { class: ErrorClass::Infrastructure, reason: REFUSED.into(), message, retry_after_millis: None };
+    if draft.now >= later(since, revision.limits.start_timeout_millis) {
+        decide::decide(draft, revision, Outcome::Lost(error));
+        if let Some(at) = not_before(draft).filter(|_| !draft.has_ended()) {
+            back_off(draft, revision, at);
+        }
+        return;
+    }
+    let again = later(draft.now, decide::REFUSED_PAUSE_MILLIS);
+    let message = text::cut(&error.message, MAX_MESSAGE_BYTES);
+    if let Some(stage) = draft.status.stages.last_mut() {
+        stage.not_before = Some(MicroTime(again));
+        if let Some(attempt) = attempts::in_work_mut(stage) {
+            attempt.error = Some(TryError { class: error.class, reason: error.reason, message });
+        }
+    }
+    hold_refused(draft, revision, again, &error.message);
 }
 
-fn assignment(draft: &Draft<'_>, next: &Next) -> Assignment {
-    let accepted = draft.status.stages.iter().filter(|stage| stage.phase == StagePhase::Succeeded);
-    Assignment {
-        contract: CONTRACT,
-        run: RunRef { namespace: draft.run.namespace.into(), name: draft.run.name.into(), uid: draft.run.uid.into() },
-        revision: draft.status.revision.clone().unwrap_or_default(),
-        batch: draft.run.spec.batch.clone(),
-        stage: next.stage.clone(),
-        attempt: next.attempt,
-        try_: next.try_,
-        stages: accepted.filter_map(|stage| Some((stage.name.clone(), stage.output.clone()?))).collect(),
-        fan_outs: std::collections::BTreeMap::new(),
-        wave: None,
-        failure: None,
-        tokens_left: None,
-    }
+/// Waits until `again` before the next Job is asked for.
+pub(crate) fn hold_refused(draft: &mut Draft<'_>, revision: &Revision, again: Timestamp, message: &str) {
+    draft.wake_at.push(again);
+    draft.out.why.push(format!("{message}; asks again in {}", for_people(millis_between(draft.now, again))));
+    pause_clock(&mut draft.status, revision.limits.active_deadline_millis, draft.now);
+    draft.enter(Phase::Running, REFUSED, message);
+}
+
+/// Since when the Job of `next` has been refused, if it was before.
+fn refused_since(stage: &StageStatus, next: &Next) -> Option<Timestamp> {
+    let open = attempts::in_work(stage)?;
+    let same = (open.attempt, open.try_) == (next.attempt, next.try_) && open.job_uid.is_none() && open.millis.is_none();
+    let refused = open.error.as_ref().is_some_and(|error| error.reason == REFUSED);
+    (same && refused).then_some(open.started_at.0)
 }
 
 /// Records the uid of a Job that exists suspended; once this is written, it may run.
 fn record(draft: &mut Draft<'_>, revision: &Revision, next: &Next, name: String, uid: String) {
-    tell_story(draft, next);
+    tell_story(draft, &next.stage);
     open_attempt(draft, next, Some(uid.clone()));
     draft.out.why.push(format!("records and releases Job {name}"));
     draft.out.after.push(After::Release { name, uid });
@@ -153,7 +189,8 @@ fn record(draft: &mut Draft<'_>, revision: &Revision, next: &Next, name: String,
     draft.enter(Phase::Running, "Running", "a stage runs");
 }
 
-fn tell_story(draft: &mut Draft<'_>, next: &Next) {
+/// Begins the run's story, and that of `stage`, if they have not begun.
+pub(crate) fn tell_story(draft: &mut Draft<'_>, stage: &str) {
     if draft.status.started_at.is_none() {
         draft.status.started_at = Some(MicroTime(draft.now));
         let batch = &draft.run.spec.batch;
@@ -161,39 +198,47 @@ fn tell_story(draft: &mut Draft<'_>, next: &Next) {
         let note = format!("revision {revision}, batch {}: {} events, {}", batch.id, batch.events, batch.priority.as_str());
         draft.event(EventReason::Started, "run", note);
     }
-    if !draft.status.stages.iter().any(|stage| stage.name == next.stage) {
-        draft.event(EventReason::StageStarted, next.stage.clone(), format!("{} begins", next.stage));
+    if !draft.status.stages.iter().any(|known| known.name == stage) {
+        draft.event(EventReason::StageStarted, stage, format!("{stage} begins"));
     }
+}
+
+/// A stage that begins now.
+pub(crate) fn push_stage<'s>(draft: &'s mut Draft<'_>, name: &str) -> &'s mut StageStatus {
+    let now = MicroTime(draft.now);
+    let stage = StageStatus {
+        name: name.to_owned(),
+        phase: StagePhase::Running,
+        started_at: now,
+        completed_at: None,
+        millis: StageMillis::default(),
+        input: None,
+        output: None,
+        used: Used::default(),
+        not_before: None,
+        attempts: Vec::new(),
+        lists: BTreeMap::new(),
+        targets: None,
+    };
+    draft.status.stages.push_mut(stage)
 }
 
 fn open_attempt(draft: &mut Draft<'_>, next: &Next, job_uid: Option<String>) {
     let idle = idle_millis(draft);
     let now = MicroTime(draft.now);
-    if attempts::running(&draft.status.stages).is_none() {
-        draft.status.stages.push(StageStatus {
-            name: next.stage.clone(),
-            phase: StagePhase::Running,
-            started_at: now.clone(),
-            completed_at: None,
-            millis: StageMillis::default(),
-            input: None,
-            output: None,
-            used: Used::default(),
-            not_before: None,
-            attempts: Vec::new(),
-            lists: std::collections::BTreeMap::new(),
-            targets: None,
-        });
-    }
-    let Some(stage) = draft.status.stages.last_mut() else { return };
-    if draft.before.phase == Some(Phase::Suspended) {
-        stage.millis.paused += idle;
-    } else {
-        stage.millis.queued += idle;
-    }
+    let paused = draft.before.phase == Some(Phase::Suspended);
+    let stage = match attempts::running(&draft.status.stages) {
+        Some(index) => &mut draft.status.stages[index],
+        None => push_stage(draft, &next.stage),
+    };
+    *(if paused { &mut stage.millis.paused } else { &mut stage.millis.queued }) += idle;
     stage.not_before = None;
     if let Some(open) = attempts::in_work_mut(stage) {
         open.try_ = next.try_;
+        if job_uid.is_some() && open.millis.is_none() && open.error.as_ref().is_some_and(|error| error.reason == REFUSED) {
+            // It was only refused for a while.
+            open.error = None;
+        }
         open.job_uid = job_uid;
         open.started_at = now;
         open.millis = None;
@@ -206,7 +251,7 @@ fn open_attempt(draft: &mut Draft<'_>, next: &Next, job_uid: Option<String>) {
         started_at: now,
         millis: None,
         score: None,
-        dimensions: std::collections::BTreeMap::new(),
+        dimensions: BTreeMap::new(),
         feedback: None,
         verdict: None,
         error: None,
@@ -218,11 +263,13 @@ fn open_attempt(draft: &mut Draft<'_>, next: &Next, job_uid: Option<String>) {
 }
 
 /// Time since the last try ended, in which nothing ran.
-fn idle_millis(draft: &Draft<'_>) -> u64 {
-    let Some(last) = draft.status.stages.last().and_then(|stage| stage.attempts.last()) else {
+pub(crate) fn idle_millis(draft: &Draft<'_>) -> u64 {
+    let Some(last) = draft.status.stages.last() else {
         // Creation times have whole seconds: only a wait long enough to have been written down is counted.
         let waited = matches!(draft.before.phase, Some(Phase::Pending | Phase::Suspended));
         return if waited { millis_between(draft.run.created_at, draft.now) } else { 0 };
     };
-    millis_between(later(last.started_at.0, last.millis.unwrap_or(0)), draft.now)
+    let attempt = last.attempts.last().map(|last| later(last.started_at.0, last.millis.unwrap_or(0)));
+    let ended = last.targets.as_ref().map(|targets| targets.accounted_until.0).or(attempt);
+    ended.map_or(0, |ended| millis_between(ended, draft.now))
 }

@@ -1,14 +1,15 @@
 //! The driver: what to do next for one run.
 
 use crate::{
-    attempts, conclude, decide,
+    attempts, catch, conclude, decide,
     events::{EventNote, EventReason},
-    finish,
+    fan_out, finish,
     observed::{JobView, Observed, RevisionView, Run},
     open, shed, summary,
     timing::{later, millis_between, resume_clock},
 };
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use std::time::Duration;
 use trackway_crds::{
     contracts::{Assignment, ErrorClass, Revision, StageResult},
@@ -44,7 +45,7 @@ pub struct Plan {
 /// A Job to create, suspended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobIntent {
-    /// Its name, a function of (run uid, stage, attempt, try).
+    /// Its name, a function of (run uid, stage, attempt, try), or of (run uid, stage, wave, try).
     pub name: String,
     /// What its pod is told.
     pub assignment: Assignment,
@@ -111,10 +112,15 @@ pub fn plan(run: &Run<'_>, status: &BatchRunStatus, observed: &Observed, now: Ti
     draft.status.observed_generation = run.generation;
     match &observed.revision {
         RevisionView::Available { name, revision } => advance(&mut draft, name, revision),
+        RevisionView::Waiting { .. } if draft.is_diagnosing() => catch::wait(&mut draft),
         RevisionView::Waiting { reason, message } => wait_for_track(&mut draft, reason, message),
         RevisionView::Lost { name } => {
             let message = format!("ConfigMap {name}, the revision this run started with, is gone; start the batch again");
-            draft.fail(None, ErrorClass::Permanent, "RevisionMissing", &message);
+            if draft.is_diagnosing() {
+                catch::give_up(&mut draft, "DebuggerFailed", &message);
+            } else {
+                draft.fail(None, ErrorClass::Permanent, "RevisionMissing", &message);
+            }
             let total = summary::total(status).unwrap_or(status.stages.len());
             draft.status.summary = Some(summary::summarize(&draft.status, total));
         }
@@ -124,20 +130,29 @@ pub fn plan(run: &Run<'_>, status: &BatchRunStatus, observed: &Observed, now: Ti
 
 fn advance(draft: &mut Draft<'_>, name: &str, revision: &Revision) {
     draft.status.revision.get_or_insert_with(|| name.to_owned());
-    if draft.run.spec.cancel {
+    if draft.is_diagnosing() {
+        catch::diagnose(draft, revision);
+    } else if draft.run.spec.cancel {
         finish::cancel(draft);
     } else if let Some((reason, message)) = draft.missed_deadline(revision) {
         let stage = attempts::running(&draft.status.stages).map(|index| draft.status.stages[index].name.clone());
         draft.fail(stage, ErrorClass::Permanent, reason, &message);
     } else {
-        if let Some(outcome) = conclude::open_try(draft, revision) {
-            decide::decide(draft, revision, outcome);
-        }
-        if !draft.is_finished() {
-            open::next_try(draft, revision);
-        }
+        work(draft, revision);
     }
     draft.status.summary = Some(summary::summarize(&draft.status, revision.stages.len()));
+}
+
+/// Concludes what is open and opens what comes next.
+fn work(draft: &mut Draft<'_>, revision: &Revision) {
+    if fan_out::is_open(&draft.status) {
+        fan_out::advance(draft, revision);
+    } else if let Some(outcome) = conclude::open_try(draft, revision) {
+        decide::decide(draft, revision, outcome);
+    }
+    if !draft.has_ended() && !fan_out::is_open(&draft.status) {
+        open::next_try(draft, revision);
+    }
 }
 
 fn wait_for_track(draft: &mut Draft<'_>, reason: &str, message: &str) {
@@ -158,11 +173,17 @@ fn wait_for_track(draft: &mut Draft<'_>, reason: &str, message: &str) {
     }
 }
 
-/// Whether a Job's pod had its say, so that it ends by itself and its log may be kept.
-fn has_reported(status: &BatchRunStatus, job: &JobView) -> bool {
+/// Whether a Job's pods had their say, so that it ends by itself and their logs may be kept.
+fn has_reported(status: &BatchRunStatus, job: &JobView, now: Timestamp) -> bool {
+    let started = job.pods.iter().any(|pod| pod.started);
+    if job.wave.is_some() {
+        return fan_out::has_reported(status, job, now);
+    }
+    if let Some(catch) = status.catch.as_ref().filter(|catch| catch.job_uid.as_ref() == Some(&job.uid)) {
+        return status.diagnosis.is_some() || (started && catch.error.is_some());
+    }
     let ended = status.stages.iter().filter(|stage| matches!(stage.phase, StagePhase::Succeeded | StagePhase::Failed));
     let mut tries = ended.flat_map(|stage| &stage.attempts).filter(|attempt| attempt.job_uid.as_ref() == Some(&job.uid));
-    let started = job.pods.iter().any(|pod| pod.started);
     // A verdict may be heard of before the pod is seen to have started; an error may be the pod's that never did.
     let said = |attempt: &AttemptStatus| {
         let failed = attempt.error.as_ref().is_some_and(|error| error.class != ErrorClass::Infrastructure);
@@ -171,9 +192,32 @@ fn has_reported(status: &BatchRunStatus, job: &JobView) -> bool {
     tries.any(said)
 }
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
     pub(crate) fn is_finished(&self) -> bool {
         self.status.phase.is_some_and(Phase::is_finished)
+    }
+
+    pub(crate) fn is_diagnosing(&self) -> bool {
+        self.status.phase == Some(Phase::Diagnosing)
+    }
+
+    /// What the run executes, where it is known.
+    pub(crate) fn revision(&self) -> Option<&'a Revision> {
+        match &self.observed.revision {
+            RevisionView::Available { revision, .. } => Some(revision),
+            RevisionView::Waiting { .. } | RevisionView::Lost { .. } => None,
+        }
+    }
+
+    /// Whether no stage will be worked on any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.is_finished() || self.is_diagnosing()
+    }
+
+    /// Releases a Job whose uid is recorded and that is suspended all the same.
+    pub(crate) fn release_again(&mut self, job: &JobView) {
+        self.out.why.push(format!("releases Job {}, whose uid is recorded", job.name));
+        self.out.after.push(After::Release { name: job.name.clone(), uid: job.uid.clone() });
     }
 
     /// Enters or stays in a phase that is not the last.
@@ -186,13 +230,25 @@ impl Draft<'_> {
         self.out.events.push(EventNote::new(reason, action, note));
     }
 
-    /// Ends the run as Failed.
+    /// Ends the run as Failed, without a debugger.
     pub(crate) fn fail(&mut self, stage: Option<String>, class: ErrorClass, reason: &str, message: &str) {
         self.out.why.push(format!("the run failed: {reason}: {message}"));
-        let message = text::cut(message, MAX_MESSAGE_BYTES);
-        let at = k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime(self.now);
-        self.status.failure = Some(Failure { stage, target: None, class, reason: reason.to_owned(), message, at });
+        self.write_failure(stage, None, class, reason, message);
         finish::fail(self);
+    }
+
+    /// Writes down why the run will end as Failed.
+    pub(crate) fn write_failure(
+        &mut self,
+        stage: Option<String>,
+        target: Option<String>,
+        class: ErrorClass,
+        reason: &str,
+        message: &str,
+    ) {
+        let message = text::cut(message, MAX_MESSAGE_BYTES);
+        let at = MicroTime(self.now);
+        self.status.failure = Some(Failure { stage, target, class, reason: reason.to_owned(), message, at });
     }
 
     fn missed_deadline(&mut self, revision: &Revision) -> Option<(&'static str, String)> {
@@ -219,7 +275,7 @@ impl Draft<'_> {
 
     /// Stops whatever a finished run still has in flight.
     pub(crate) fn delete_active_jobs(&mut self) {
-        let active = self.observed.jobs.iter().filter(|job| job.is_active() && !has_reported(&self.status, job));
+        let active = self.observed.jobs.iter().filter(|job| job.is_active() && !has_reported(&self.status, job, self.now));
         let deletions = active.map(|JobView { name, uid, .. }| After::Delete { name: name.clone(), uid: uid.clone() });
         let deletions: Vec<_> = deletions.filter(|deletion| !self.out.after.contains(deletion)).collect();
         self.out.after.extend(deletions);
