@@ -1,7 +1,7 @@
 //! The seam: every type that crosses a boundary of Trackway.
 //!
 //! Custom resources ([`track`], [`model_endpoint`], [`batch_run`]), the documents parts exchange ([`contracts`]) and the
-//! rules for names and labels ([`names`], [`labels`]). No client, no clock, no IO: both sides of the line can depend on it.
+//! rules for names, labels and conditions ([`names`], [`labels`], [`conditions`]). No client, no clock, no IO: both sides of the line can depend on it.
 //!
 //! ```text
 //! Track ──resolve──▶ contracts::Revision (immutable ConfigMap)
@@ -11,6 +11,7 @@
 //! ```
 
 pub mod batch_run;
+pub mod conditions;
 pub mod contracts;
 pub mod duration;
 pub mod labels;

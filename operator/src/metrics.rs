@@ -23,6 +23,8 @@ pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) leader: Gauge,
     pub(crate) finished: Family<Reason, Counter>,
+    pub(crate) debugged: Family<Reason, Counter>,
+    pub(crate) waves: Counter,
     pub(crate) ignored: Family<Reason, Counter>,
     pub(crate) faults: Family<Reason, Counter>,
     pub(crate) errors: Family<Reason, Counter>,
@@ -36,6 +38,8 @@ impl Default for Metrics {
         let metrics = Self {
             leader: Gauge::default(),
             finished: Family::default(),
+            debugged: Family::default(),
+            waves: Counter::default(),
             ignored: Family::default(),
             faults: Family::default(),
             errors: Family::default(),
@@ -45,6 +49,8 @@ impl Default for Metrics {
         };
         registry.register("leader", "1 while this operator leads", metrics.leader.clone());
         registry.register("runs_finished", "Runs finished, by phase", metrics.finished.clone());
+        registry.register("runs_debugged", "Failed runs that the debugger was asked about, by outcome", metrics.debugged.clone());
+        registry.register("waves_released", "Waves of fan-outs released", metrics.waves.clone());
         registry.register("results_ignored", "Results that did not count, by reason", metrics.ignored.clone());
         registry.register("plan_faults", "Plans refused because they break an invariant, by its number", metrics.faults.clone());
         registry.register("reconcile_errors", "Reconciles that ended with an error, by step", metrics.errors.clone());

@@ -28,8 +28,14 @@ pub(crate) fn ignored(context: &Context, uid: &str, plan: &Plan) {
 /// After everything is applied: log lines, metrics, Events.
 pub(crate) fn done(context: &Context, run: &BatchRun, observed: &Observed, plan: &Plan) {
     let name = run.name_any();
+    let acted = plan.status.is_some() || !plan.after.is_empty();
     for why in &plan.why {
-        tracing::info!(namespace = context.namespace, run = name, "{why}");
+        // A fan-out is looked at with every result; what only waits on is no news.
+        if acted {
+            tracing::info!(namespace = context.namespace, run = name, "{why}");
+        } else {
+            tracing::debug!(namespace = context.namespace, run = name, "{why}");
+        }
     }
     if let Some(status) = &plan.status {
         let bytes = u64::try_from(stored_bytes(status)).unwrap_or(u64::MAX);
@@ -38,14 +44,28 @@ pub(crate) fn done(context: &Context, run: &BatchRun, observed: &Observed, plan:
         }
         if let Some(phase) = status.phase.filter(|phase| phase.is_finished()) {
             Metrics::count(&context.metrics.finished, phase.as_str());
+            if status.catch.is_some() {
+                let outcome = if status.diagnosis.is_some() { "Diagnosed" } else { "GaveUp" };
+                Metrics::count(&context.metrics.debugged, outcome);
+            }
         }
     }
-    let released = plan.after.iter().any(|act| matches!(act, After::Release { .. }));
-    if let Some(arrived) = observed.results.first().filter(|_| released && plan.status.is_some()) {
-        let took = Timestamp::now().duration_since(arrived.arrived_at).as_secs_f64();
-        context.metrics.advance.observe(took.max(0.0));
-    }
+    released(context, observed, plan);
     events(context, run, plan);
+}
+
+/// Counts waves, and how long other Jobs took from the result they follow from; a wave waits for more results on purpose.
+fn released(context: &Context, observed: &Observed, plan: &Plan) {
+    let Some(status) = &plan.status else { return };
+    for act in &plan.after {
+        let After::Release { uid, .. } = act else { continue };
+        if observed.jobs.iter().any(|job| job.uid == *uid && job.wave.is_some()) {
+            context.metrics.waves.inc();
+        } else if let Some(arrived) = observed.results.first().filter(|_| status.catch.is_none()) {
+            let took = Timestamp::now().duration_since(arrived.arrived_at).as_secs_f64();
+            context.metrics.advance.observe(took.max(0.0));
+        }
+    }
 }
 
 /// Published beside the hot path, in order.

@@ -11,8 +11,8 @@ use gather::Sources;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt, runtime::controller::Action};
 use std::{sync::Arc, time::Duration};
-use trackway_crds::{ModelEndpoint, Track, TrackStatus};
-use trackway_kubernetes::{ApiError, conditions, replace_status_fenced};
+use trackway_crds::{ModelEndpoint, Track, TrackStatus, conditions};
+use trackway_kubernetes::{ApiError, replace_status_fenced};
 use trackway_resolve::{Fault, config_map_data, resolve, revision_name};
 
 use crate::metrics::Metrics;

@@ -14,7 +14,6 @@
 //! * **Errors** are sorted by who can mend them, see [`ApiError`].
 
 mod client;
-pub mod conditions;
 mod error;
 pub mod events;
 #[cfg(feature = "faults")]

@@ -1,8 +1,8 @@
 //! Conditions as the API conventions want them.
 
+use crate::{status::MAX_MESSAGE_BYTES, text};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use trackway_crds::{status::MAX_MESSAGE_BYTES, text};
 
 /// Whether what a condition says holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub fn set(
         reason: reason.to_owned(),
         message: text::cut(message, MAX_MESSAGE_BYTES),
         observed_generation,
-        last_transition_time: Time(now),
+        last_transition_time: Time(whole_seconds(now)),
     };
     let Some(found) = conditions.iter_mut().find(|condition| condition.type_ == type_) else {
         conditions.push(wanted);
@@ -62,6 +62,11 @@ pub fn set(
     let changed = *found != wanted;
     *found = wanted;
     changed
+}
+
+// Condition times have whole seconds; anything finer would differ from what the API server gives back.
+fn whole_seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 #[cfg(test)]
@@ -90,6 +95,13 @@ mod tests {
         let before = conditions.clone();
         assert!(!set(&mut conditions, "Ready", true.into(), "Resolved", "", Some(2), at(99)));
         assert_eq!(conditions, before);
+    }
+
+    #[test]
+    fn a_time_is_what_the_api_server_will_give_back() {
+        let mut conditions = Vec::new();
+        set(&mut conditions, "Ready", Holds::True, "R", "", None, Timestamp::from_millisecond(30_999).unwrap());
+        assert_eq!(conditions[0].last_transition_time, Time(at(30)));
     }
 
     #[test]
