@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers fail the test the same way it does")]
 
+#[path = "common/stories.rs"]
 mod common;
 
 use common::{cluster::Cluster, commands::tell, story::Story};

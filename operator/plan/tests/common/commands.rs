@@ -2,28 +2,32 @@
 //!
 //! ```text
 //! stage NAME [threshold= attempts= min.DIMENSION= nojudge context=Fail|Proceed]      before `create run`
-//! retry [infrastructure= model= judge= backoff=INITIAL,FACTOR,MAX]   limits [start= active= deadline=]
+//!     [foreach=STAGE.FIELD concurrency= perPod= tolerate=]
+//! retry [infrastructure= model= judge= backoff=INITIAL,FACTOR,MAX]   limits [start= active= deadline= tokens=]   debugger timeout=
 //! track waits REASON "MESSAGE" | track ready | revision lost | create run [suspended]
-//! pod starts | pod waits REASON "MESSAGE" | pod ends ok|REASON "MESSAGE" | pod lost REASON | job gone | job suspended
-//! score N [DIMENSION=N generate= judge= gaps= job= pod= feedback= by=message]     done [the same]
-//! error CLASS REASON "MESSAGE" [retryAfter= job= by=message]
-//! suspend | resume | cancel | stream away | stream back | operator away | operator back | wait
+//! pod starts | pod waits REASON "MESSAGE" | pod ends ok|REASON "MESSAGE" | pod lost REASON | job gone | job suspended [job= at=POD]
+//! score N [DIMENSION=N generate= judge= tokens= gaps= list=FIELD:COUNT job= pod= feedback= by=message]     done [the same]
+//! error CLASS REASON "MESSAGE" [retryAfter= job= by=message]     diagnosis [confidence= found= dropped=]
+//! targets 0-3,7 score N | targets 5 error CLASS REASON "MESSAGE" [options as above]
+//! suspend | resume | cancel | stream away | stream back | operator away | operator back | operator dies at create | wait
 //! jobs refused "MESSAGE" | jobs taken | name taken STAGE ATTEMPT TRY by foreign|spent|other-revision
+//! wave taken STAGE WAVE TRY by foreign|spent|stale
 //! ```
 
 use super::{
     cluster::Cluster,
+    said::{Said, finish, report, report_targets},
     story::{Story, View},
     track,
 };
 use std::collections::BTreeMap;
 use trackway_crds::{
     GoDuration, Score,
-    contracts::{CONTRACT, ErrorClass, ResolvedStage, ResolvedWork, ResultError, ResultMillis, ResultPhase, StageResult, Tokens},
+    contracts::{ResolvedDebugger, ResolvedForEach, ResolvedStage, ResolvedWork, TargetAssignment, WaveAssignment},
     names,
     track::OnMissing,
 };
-use trackway_plan::{ArrivedResult, Finished, JobView, PodView, Waiting};
+use trackway_plan::{Finished, JobView, PodView, Waiting};
 
 /// The world after the whole story; `told` is its transcript.
 pub fn tell(text: &str) -> Story {
@@ -47,7 +51,7 @@ pub fn tell(text: &str) -> Story {
         }
         happen(&mut story, &words, &options);
         story.look();
-        if matches!(words[0], "score" | "done" | "error") && !options.contains_key("pod") {
+        if matches!(words[0], "score" | "done" | "error" | "diagnosis" | "targets") && !options.contains_key("pod") {
             // Having reported, the pod ends and its Job completes.
             finish(&mut story, &options);
             story.look();
@@ -56,7 +60,7 @@ pub fn tell(text: &str) -> Story {
     story
 }
 
-type Options = BTreeMap<String, String>;
+pub type Options = BTreeMap<String, String>;
 
 fn words(line: &str) -> Vec<String> {
     let quoted = line.split('"').enumerate();
@@ -67,11 +71,11 @@ fn words(line: &str) -> Vec<String> {
     parts.collect()
 }
 
-fn millis(duration: &str) -> u64 {
+pub fn millis(duration: &str) -> u64 {
     duration.parse::<GoDuration>().unwrap().millis()
 }
 
-fn thousandths(number: &str) -> u16 {
+pub fn thousandths(number: &str) -> u16 {
     Score::from_number(number.parse().unwrap()).unwrap().thousandths()
 }
 
@@ -90,13 +94,31 @@ fn setting(story: &mut Story, words: &[&str], options: &Options) -> bool {
                     "start" => limits.start_timeout_millis = millis(value),
                     "active" => limits.active_deadline_millis = millis(value),
                     "deadline" => limits.deadline_millis = millis(value),
+                    "tokens" => limits.tokens = Some(value.parse().unwrap()),
                     other => panic!("no limit {other}"),
                 }
             }
         }
+        ["debugger"] => {
+            let timeout_millis = options.get("timeout").map_or(120_000, |timeout| millis(timeout));
+            story.revision.debugger = Some(ResolvedDebugger { model: track::model("critic"), timeout_millis });
+        }
         _ => return false,
     }
     true
+}
+
+fn for_each(items: &str, options: &Options) -> ResolvedForEach {
+    let (stage, field) = items.split_once('.').unwrap();
+    let number = |name: &str, default: u32| options.get(name).map_or(default, |n| n.parse().unwrap());
+    ResolvedForEach {
+        stage: stage.into(),
+        field: field.into(),
+        key: "id".into(),
+        max_concurrency: number("concurrency", 40),
+        targets_per_pod: number("perPod", 10),
+        tolerated_failures: options.get("tolerate").map_or_else(Default::default, |tolerate| tolerate.parse().unwrap()),
+    }
 }
 
 fn stage(name: &str, flags: &[&str], options: &Options) -> ResolvedStage {
@@ -106,6 +128,8 @@ fn stage(name: &str, flags: &[&str], options: &Options) -> ResolvedStage {
     }
     for (key, value) in options {
         match (key.as_str(), key.strip_prefix("min."), stage.judge.as_mut()) {
+            ("foreach", ..) => stage.for_each = Some(for_each(value, options)),
+            ("concurrency" | "perPod" | "tolerate", ..) => {}
             ("attempts", ..) => stage.retry.quality_max_attempts = value.parse().unwrap(),
             ("context", ..) => {
                 let on_missing = if value == "Fail" { OnMissing::Fail } else { OnMissing::Proceed };
@@ -159,6 +183,8 @@ fn happen(story: &mut Story, words: &[&str], options: &Options) {
         ["jobs", "refused", message] => story.cluster().refuse = Some(message.trim().into()),
         ["jobs", "taken"] => story.cluster().refuse = None,
         ["name", "taken", stage, attempt, try_, "by", whom] => take_name(story, [stage, attempt, try_], whom),
+        ["wave", "taken", stage, wave, try_, "by", whom] => take_wave(story, [stage, wave, try_], whom),
+        ["operator", "dies", "at", "create"] => story.dies_at_create = true,
         ["operator", word] => story.operator_away = *word == "away",
         ["job", "suspended"] => {
             let job = job(story, options);
@@ -169,11 +195,34 @@ fn happen(story: &mut Story, words: &[&str], options: &Options) {
             story.cluster().delete(&job.name, &job.uid);
         }
         ["pod", what @ ..] => pod(story, what, options),
-        ["score", number] => report(story, options, judged(thousandths(number), options)),
-        ["done"] => report(story, options, Said { phase: ResultPhase::Done, ..Said::default() }),
-        ["error", class, reason, message] => report(story, options, failed(class, reason, message.trim(), options)),
+        ["targets", indices, said @ ..] => report_targets(story, indices, options, &what(said, options)),
+        ["score" | "done" | "error" | "diagnosis", ..] => report(story, options, what(words, options)),
         other => panic!("not a line of a story: {other:?}"),
     }
+}
+
+fn what(words: &[&str], options: &Options) -> Said {
+    match words {
+        ["score", number] => Said::judged(thousandths(number), options),
+        ["done"] => Said::done(),
+        ["error", class, reason, message] => Said::failed(class, reason, message, options),
+        ["diagnosis"] => Said::diagnosis(options),
+        other => panic!("nothing a worker says: {other:?}"),
+    }
+}
+
+fn take_wave(story: &mut Story, of: [&str; 3], whom: &str) {
+    let (wave, try_): (u32, u32) = (of[1].parse().unwrap(), of[2].parse().unwrap());
+    let name = names::wave_job_name(track::RUN, track::RUN_UID, of[0], wave, try_);
+    let target = TargetAssignment { index: 0, attempt: 9, try_: 9 };
+    story.cluster().add_job(&name, |job| {
+        job.wave = Some(WaveAssignment { wave, targets_per_pod: 1, targets: vec![target] });
+        match whom {
+            "foreign" => job.owned = false,
+            "stale" => {}
+            _ => job.ended = Some(Finished { ok: true, reason: "Complete".into(), message: String::new() }),
+        }
+    });
 }
 
 fn take_name(story: &mut Story, of: [&str; 3], whom: &str) {
@@ -186,24 +235,25 @@ fn take_name(story: &mut Story, of: [&str; 3], whom: &str) {
 }
 
 /// The Job named by `job=N`, else the newest.
-fn job(story: &mut Story, options: &Options) -> JobView {
+pub fn job(story: &mut Story, options: &Options) -> JobView {
     let uid = options.get("job").map(|n| format!("job-{n}"));
     let jobs = story.cluster().jobs_now().to_vec();
     let found = jobs.into_iter().rfind(|job| uid.as_ref().is_none_or(|uid| *uid == job.uid));
     found.unwrap_or_else(|| panic!("there is no such Job; told so far:\n{}", story.told))
 }
 
-fn change_pod(story: &mut Story, options: &Options, change: impl FnOnce(&mut JobView)) {
-    let job = job(story, options);
-    story.cluster().change_job(&job.name, &job.uid, |job| {
-        if job.pods.is_empty() {
-            job.pods.push(PodView { uid: pod_of(&job.uid), ..PodView::default() });
-        }
-        change(job);
+/// The pod with completion index `index`, made if need be.
+pub fn pod_mut(job: &mut JobView, index: u32) -> &mut PodView {
+    let at = job.pods.iter().position(|pod| pod.index == index).unwrap_or_else(|| {
+        let uid = pod_of(&job.uid);
+        let uid = if job.wave.is_some() { format!("{uid}-{index}") } else { uid };
+        job.pods.push(PodView { uid, index, ..PodView::default() });
+        job.pods.len() - 1
     });
+    &mut job.pods[at]
 }
 
-fn pod_of(job_uid: &str) -> String {
+pub fn pod_of(job_uid: &str) -> String {
     job_uid.replace("job-", "pod-")
 }
 
@@ -213,101 +263,25 @@ fn pod(story: &mut Story, words: &[&str], options: &Options) {
         reason: if reason == "ok" { "Completed".into() } else { reason.into() },
         message: message.trim().into(),
     };
-    change_pod(story, options, |job| match words {
-        ["starts"] => (job.pods[0].started, job.pods[0].waiting) = (true, None),
-        ["waits", reason, message] => {
-            job.pods[0].waiting = Some(Waiting { reason: (*reason).into(), message: message.trim().into() });
+    let job = job(story, options);
+    story.cluster().change_job(&job.name, &job.uid, |job| {
+        let all = 0..u32::try_from(job.wave.as_ref().map_or(1, WaveAssignment::pods)).unwrap();
+        let at = options.get("at").map(|at| at.parse::<u32>().unwrap());
+        for index in at.map_or(all, |at| at..at + 1) {
+            let pod = pod_mut(job, index);
+            match words {
+                ["starts"] => (pod.started, pod.waiting) = (true, None),
+                ["waits", reason, message] => {
+                    pod.waiting = Some(Waiting { reason: (*reason).into(), message: message.trim().into() });
+                }
+                ["ends", reason, rest @ ..] => pod.finished = Some(finished(reason, rest.first().unwrap_or(&""))),
+                ["lost", ..] => {}
+                other => panic!("no pod {other:?}"),
+            }
         }
-        ["ends", reason, rest @ ..] => {
-            job.pods[0].finished = Some(finished(reason, rest.first().unwrap_or(&"")));
-        }
-        ["lost", reason] => {
+        if let ["lost", reason] = words {
             job.pods.clear();
             job.ended = Some(finished(reason, ""));
         }
-        other => panic!("no pod {other:?}"),
-    });
-}
-
-/// The part of a result that differs from one to another.
-struct Said {
-    phase: ResultPhase,
-    dimensions: BTreeMap<String, u16>,
-    error: Option<ResultError>,
-}
-
-impl Default for Said {
-    fn default() -> Self {
-        Self { phase: ResultPhase::Judged, dimensions: BTreeMap::new(), error: None }
-    }
-}
-
-fn judged(overall: u16, options: &Options) -> Said {
-    let known = ["relevance", "clarity", "safety"];
-    let score = |name: &str| options.get(name).map_or(overall, |number| thousandths(number));
-    Said { dimensions: known.iter().map(|name| ((*name).into(), score(name))).collect(), ..Said::default() }
-}
-
-fn failed(class: &str, reason: &str, message: &str, options: &Options) -> Said {
-    let class: ErrorClass = serde_json::from_value(class.into()).unwrap();
-    let retry_after_millis = options.get("retryAfter").map(|after| millis(after));
-    let error = Some(ResultError { class, reason: reason.into(), message: message.into(), retry_after_millis });
-    Said { phase: ResultPhase::Error, error, ..Said::default() }
-}
-
-fn report(story: &mut Story, options: &Options, said: Said) {
-    let job_uid = options.get("job").map_or_else(|| job(story, options).uid, |n| format!("job-{n}"));
-    let told = story.cluster().assignments[&job_uid].clone();
-    let payload = |kind: &str| Some(track::reference(&format!("{kind} of {} {}", told.stage, told.attempt)));
-    let stored = said.phase != ResultPhase::Error;
-    let result = StageResult {
-        contract: CONTRACT,
-        run: told.run.uid.clone(),
-        stage: told.stage.clone(),
-        index: 0,
-        attempt: told.attempt,
-        try_: told.try_,
-        pod: options.get("pod").cloned().unwrap_or_else(|| pod_of(&job_uid)),
-        phase: said.phase,
-        score: None,
-        dimensions: said.dimensions,
-        feedback: options.get("feedback").cloned(),
-        input: payload("input"),
-        output: payload("output").filter(|_| stored),
-        record: payload("record").filter(|_| stored),
-        gaps: options.get("gaps").map(|gaps| gaps.parse().unwrap()),
-        key: None,
-        lists: BTreeMap::new(),
-        diagnosis: None,
-        tokens: Tokens { input: 1_000, output: 200, judge_input: 0, judge_output: 0 },
-        millis: ResultMillis {
-            generate: options.get("generate").map_or(0, |took| millis(took)),
-            judge: options.get("judge").map_or(0, |took| millis(took)),
-        },
-        error: said.error,
-    };
-    if options.contains_key("by") {
-        change_pod(story, options, |job| {
-            job.pods[0].finished = Some(Finished { ok: true, reason: "Completed".into(), message: String::new() });
-            job.pods[0].results = vec![result];
-        });
-    } else {
-        let arrived_at = story.now;
-        story.results.push(ArrivedResult { result, arrived_at });
-    }
-}
-
-fn finish(story: &mut Story, options: &Options) {
-    let uid = options.get("job").map(|n| format!("job-{n}"));
-    let jobs = story.cluster().jobs_now().to_vec();
-    let reported = story.results.last().map(|arrived| arrived.result.pod.replace("pod-", "job-"));
-    let Some(job) = jobs.iter().find(|job| Some(&job.uid) == uid.as_ref().or(reported.as_ref())) else { return };
-    let (name, uid) = (job.name.clone(), job.uid.clone());
-    story.cluster().change_job(&name, &uid, |job| {
-        let ok = Finished { ok: true, reason: "Completed".into(), message: String::new() };
-        for pod in &mut job.pods {
-            pod.finished.get_or_insert_with(|| ok.clone());
-        }
-        job.ended.get_or_insert(ok);
     });
 }

@@ -3,6 +3,7 @@
 
 pub mod cluster;
 pub mod commands;
+pub mod said;
 pub mod sim;
 pub mod story;
 pub mod track;

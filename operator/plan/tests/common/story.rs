@@ -7,7 +7,9 @@ use super::{
 use jiff::{SignedDuration, Timestamp};
 use std::{fmt::Write, sync::Arc};
 use trackway_crds::contracts::Revision;
-use trackway_plan::{After, ArrivedResult, IgnoredResult, Observed, Plan, Refusal, RevisionView, check, plan};
+use trackway_plan::{
+    After, ArrivedResult, IgnoredResult, Observed, Plan, Refusal, RevisionView, check, inv11_diagnosing_ends, plan,
+};
 
 /// More plans than this in a row without time passing means that the operator spins.
 const SPIN: usize = 12;
@@ -19,6 +21,8 @@ pub struct Story {
     pub suspended_from_birth: bool,
     pub stream_away: bool,
     pub operator_away: bool,
+    /// The operator goes away once it has created the next Job.
+    pub dies_at_create: bool,
     pub results: Vec<ArrivedResult>,
     pub now: Timestamp,
     pub told: String,
@@ -43,6 +47,7 @@ impl Story {
             suspended_from_birth: false,
             stream_away: false,
             operator_away: false,
+            dies_at_create: false,
             results: Vec::new(),
             now: track::birth(),
             told: String::new(),
@@ -77,7 +82,8 @@ impl Story {
             let run = Cluster::plan_run(&version);
             let observed = self.observe(refusal.take());
             let planned = plan(&run, &version.status, &observed, self.now);
-            let faults = check(&run, &version.status, &observed, &planned);
+            let mut faults = check(&run, &version.status, &observed, &planned);
+            faults.extend(inv11_diagnosing_ends(planned.status.as_ref().unwrap_or(&version.status), &planned, self.now));
             self.wake = planned.requeue.map(|requeue| self.now.checked_add(requeue).unwrap());
             self.tell(&version.status, &planned);
             for fault in faults {
@@ -85,6 +91,11 @@ impl Story {
             }
             match self.apply(version.resource_version, &planned) {
                 Applied::Nothing => return,
+                Applied::Something if planned.create.is_some() && self.dies_at_create => {
+                    self.told.push_str("    (the operator dies)\n");
+                    (self.operator_away, self.dies_at_create) = (true, false);
+                    return;
+                }
                 Applied::Something => {}
                 Applied::Refused(told) => refusal = Some(told),
             }

@@ -4,8 +4,10 @@ use super::track;
 use jiff::Timestamp;
 use std::fmt::Write;
 use trackway_crds::{
+    contracts::{TargetAssignment, WaveAssignment},
     duration::for_people,
-    status::{BatchRunStatus, StageStatus},
+    ledger::{Ledger, Target, TargetState},
+    status::{BatchRunStatus, CatchStatus, StageStatus, TargetsStatus},
 };
 use trackway_plan::{After, Plan};
 
@@ -16,14 +18,27 @@ pub fn plan(before: &BatchRunStatus, plan: &Plan, now: Timestamp) -> String {
     }
     for ignored in &plan.ignored {
         let result = &ignored.result;
-        let what = format!("{:?}: {} {}/{} from {}", ignored.reason, result.stage, result.attempt, result.try_, result.pod);
+        let index = result.key.as_ref().map(|_| format!(" target {}", result.index)).unwrap_or_default();
+        let (reason, stage, pod) = (ignored.reason, &result.stage, &result.pod);
+        let what = format!("{reason:?}: {stage}{index} {}/{} from {pod}", result.attempt, result.try_);
         line(&mut out, "ignore", &what);
     }
     if let Some(intent) = &plan.create {
         let told = &intent.assignment;
         let stages: Vec<_> = told.stages.keys().map(String::as_str).collect();
-        let what = format!("{} for {} {}/{}, given [{}]", intent.name, told.stage, told.attempt, told.try_, stages.join(" "));
+        let fan_outs: Vec<_> = told.fan_outs.keys().map(|name| format!(" {name}[]")).collect();
+        let given = format!("given [{}{}]", stages.join(" "), fan_outs.concat());
+        let tokens = told.tokens_left.map(|left| format!(", {left} tokens each")).unwrap_or_default();
+        let what = format!("{} for {} {}/{}, {given}{tokens}", intent.name, told.stage, told.attempt, told.try_);
         line(&mut out, "create", &what);
+        if let Some(wave) = &told.wave {
+            line(&mut out, "", &wave_line(wave));
+        }
+        if let Some(failure) = &told.failure {
+            let target = failure.target.as_ref().map(|target| format!(" target {} {}", target.index, target.key));
+            let what = format!("{}{} after {} attempts", failure.stage, target.unwrap_or_default(), failure.attempts);
+            line(&mut out, "", &format!("to explain {what}: {}, {} records", failure.reason, failure.records.len()));
+        }
     }
     if let Some(status) = &plan.status {
         record(&mut out, before, status);
@@ -77,6 +92,13 @@ fn record(out: &mut String, before: &BatchRunStatus, status: &BatchRunStatus) {
             line(out, "", &stage_line(stage));
         }
     }
+    if let Some(catch) = status.catch.as_ref().filter(|_| status.catch != before.catch) {
+        line(out, "catch", &catch_line(catch));
+    }
+    let diagnosed = status.conditions.iter().find(|condition| condition.type_ == "Diagnosed");
+    if let Some(condition) = diagnosed.filter(|new| !before.conditions.contains(new)) {
+        line(out, "", &format!("Diagnosed={} {}: {}", condition.status, condition.reason, condition.message));
+    }
     if let Some(failure) = &status.failure {
         line(out, "failure", &format!("{} {}: {}", failure.class.as_str(), failure.reason, failure.message));
     }
@@ -94,6 +116,9 @@ fn stage_line(stage: &StageStatus) -> String {
         let job = attempt.job_uid.as_ref().filter(|_| attempt.verdict.is_none()).map(|uid| format!(" {uid}"));
         out.extend([job, verdict, score, error].into_iter().flatten());
     }
+    if let Some(targets) = &stage.targets {
+        out.push_str(&targets_part(targets));
+    }
     write!(out, " | used q{} i{} m{} j{}", used.quality, used.infrastructure, used.model, used.judge).unwrap();
     let parts = [
         ("queued", millis.queued),
@@ -107,6 +132,54 @@ fn stage_line(stage: &StageStatus) -> String {
     write!(out, " | ms {}", if parts.is_empty() { "-".into() } else { parts.join(" ") }).unwrap();
     if let Some(at) = &stage.not_before {
         write!(out, " | not before {}", since_birth(at.0)).unwrap();
+    }
+    out
+}
+
+fn wave_line(wave: &WaveAssignment) -> String {
+    let target = |target: &TargetAssignment| match (target.attempt, target.try_) {
+        (1, 1) => target.index.to_string(),
+        (attempt, try_) => format!("{}({attempt}/{try_})", target.index),
+    };
+    let targets: Vec<_> = wave.targets.iter().map(target).collect();
+    format!("wave {} of {} pods: {}", wave.wave, wave.pods(), targets.join(" "))
+}
+
+/// `8 of 24 run, 15 ok, 1 failed` and the ledger, a character for each target: `.` due, `*` running, `+` accepted, `x` failed.
+fn targets_part(targets: &TargetsStatus) -> String {
+    let ledger = Ledger::decode(&targets.ledger).unwrap();
+    let sign = |target: &Target| match target.state {
+        TargetState::Due => '.',
+        TargetState::Running => '*',
+        TargetState::Succeeded => '+',
+        _ => 'x',
+    };
+    let signs: String = ledger.0.iter().map(sign).collect();
+    let mut out = format!(" | {} targets {signs} retries {}", targets.total, targets.retries);
+    for wave in &targets.waves {
+        write!(out, " | wave {}/{} {} [{}]", wave.wave, wave.try_, wave.job_uid, wave.targets).unwrap();
+    }
+    for worst in &targets.worst {
+        let score = worst.score.map_or("-".into(), |score| score.to_string());
+        let error = worst.error.as_ref().map(|error| format!(" {}", error.reason)).unwrap_or_default();
+        write!(out, " | worst {} {score}{error}", worst.key).unwrap();
+    }
+    if let Some(since) = &targets.due_since {
+        write!(out, " | due since {}", since_birth(since.0)).unwrap();
+    }
+    out
+}
+
+fn catch_line(catch: &CatchStatus) -> String {
+    let mut out = format!("until {}, try {}", since_birth(catch.deadline_at.0), catch.try_);
+    if let Some(uid) = &catch.job_uid {
+        write!(out, " {uid}").unwrap();
+    }
+    if let Some(at) = &catch.not_before {
+        write!(out, ", not before {}", since_birth(at.0)).unwrap();
+    }
+    if let Some(error) = &catch.error {
+        write!(out, ", after {} {}: {}", error.class.as_str(), error.reason, error.message).unwrap();
     }
     out
 }
