@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use trackway_crds::contracts::{Assignment, Revision, TargetAssignment};
 use trackway_store::PayloadStore;
 
-use crate::{Models, fan_out::Target};
+use crate::{Models, Webhooks, fan_out::Target};
 
 /// Largest output of a stage in bytes, as JSON. What is put together of a whole fan-out may be as large as the store takes.
 pub const MAX_OUTPUT_BYTES: usize = 4 << 20;
@@ -40,12 +40,14 @@ pub struct AttemptJob {
 pub struct Outside<'a> {
     /// The models.
     pub models: &'a Models,
+    /// Where notices go.
+    pub webhooks: &'a Webhooks,
 }
 
 impl Outside<'_> {
     /// `text` without any secret that was used.
     pub(crate) fn scrubbed(&self, text: &str) -> String {
-        self.models.scrubbed(text)
+        self.webhooks.scrubbed(&self.models.scrubbed(text))
     }
 }
 

@@ -16,8 +16,11 @@
 
 mod answer;
 mod attempt;
+mod broadcast;
 mod calls;
 mod conclude;
+pub mod container;
+mod debugger;
 mod failure;
 mod fan_out;
 mod generate;
@@ -32,6 +35,8 @@ mod report;
 mod rubric;
 mod stored;
 
+pub use broadcast::Webhooks;
+pub use debugger::DEBUGGER_INSTRUCTION;
 pub use failure::Failure;
 pub use fan_out::{Target, compose};
 pub use instructions::JUDGE_INSTRUCTION;

@@ -109,7 +109,7 @@ pub(crate) fn file<'a>(job: &'a AttemptJob, reason: &'static str, name: &str) ->
 }
 
 /// The verdict on the attempt before, in full: what made this attempt.
-async fn feedback(task: Task<'_>, stored: &Stored<'_>) -> Step<Option<Feedback>> {
+pub(crate) async fn feedback(task: Task<'_>, stored: &Stored<'_>) -> Step<Option<Feedback>> {
     let Some(before) = task.part.attempt.checked_sub(1).filter(|before| *before > 0) else { return Ok(None) };
     let reference = stored.wanted(&stored.name_of(before, NameKind::Verdict)).await?;
     let verdict: StoredVerdict = stored.read(&format!("the verdict on attempt {before}"), &reference).await?;

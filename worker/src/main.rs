@@ -17,9 +17,9 @@ use trackway_crds::{
     names::DEBUGGER,
 };
 use trackway_store::PayloadStore;
-use trackway_worker::{AttemptJob, Outside, attempt_deadline, failed_results, run_pod};
+use trackway_worker::{AttemptJob, Outside, attempt_deadline, container, failed_results, run_pod};
 
-use settings::{Arguments, Settings};
+use settings::{Arguments, Settings, Step};
 
 /// As a shell reports a process that SIGTERM ended.
 const ENDED_BY_SIGTERM: u8 = 143;
@@ -48,7 +48,7 @@ async fn main() -> ExitCode {
     };
     tokio::select! {
         outcome = work(arguments, started) => match outcome {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(code) => code,
             Err(error) => {
                 tracing::error!("no result: {error:#}");
                 ExitCode::FAILURE
@@ -62,7 +62,7 @@ async fn main() -> ExitCode {
 }
 
 /// Does the pod's work and hands its results over. An error means that of some of them nobody will hear.
-async fn work(arguments: Arguments, started: Instant) -> anyhow::Result<()> {
+async fn work(arguments: Arguments, started: Instant) -> anyhow::Result<ExitCode> {
     let settings = Settings::read(&arguments)?;
     let assignment = &settings.assignment;
     tracing::info!(
@@ -70,6 +70,7 @@ async fn work(arguments: Arguments, started: Instant) -> anyhow::Result<()> {
         stage = assignment.stage,
         attempt = assignment.attempt,
         r#try = assignment.try_,
+        step = ?arguments.step,
         wave = assignment.wave.as_ref().map(|wave| wave.wave),
         pod_index = settings.pod_index,
         "worker started"
@@ -78,52 +79,76 @@ async fn work(arguments: Arguments, started: Instant) -> anyhow::Result<()> {
     let revision = settings.revision();
     let (tell, told) = mpsc::unbounded_channel();
     let teller = publish::Teller {
-        termination_log: arguments.termination_log,
+        termination_log: arguments.termination_log.clone(),
         assignment,
         revision: revision.as_ref().ok().map(|(revision, _)| revision),
         pod_uid: &settings.pod_uid,
         connection: connection.clone(),
     };
-    let ((), outcome) = tokio::join!(pod(&settings, &revision, &connection, started, tell), teller.tell_all(told));
-    outcome
+    let pod = Pod { settings: &settings, revision: &revision, connection: &connection, arguments: &arguments, started };
+    let ((), told) = tokio::join!(pod.run(tell), teller.tell_all(told));
+    // A failed init container ends the pod before the user's program begins.
+    let hindered = told? > 0 && arguments.step == Some(Step::Fetch);
+    Ok(if hindered { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 type Files = std::collections::BTreeMap<String, String>;
 
-/// Sends the pod's results to `tell`, whatever they are.
-async fn pod(
-    settings: &Settings,
-    revision: &anyhow::Result<(Revision, Files)>,
-    connection: &publish::Connection,
+/// This process.
+struct Pod<'a> {
+    settings: &'a Settings,
+    revision: &'a anyhow::Result<(Revision, Files)>,
+    connection: &'a publish::Connection,
+    arguments: &'a Arguments,
     started: Instant,
-    tell: mpsc::UnboundedSender<StageResult>,
-) {
-    // Sending fails only when nobody takes results any more, and then the process ends.
-    let tell = |result| drop(tell.send(result));
-    let assignment = &settings.assignment;
-    let failed = |class, reason: &str, error: &anyhow::Error| {
-        let message = settings.scrubbed(&format!("{error:#}"));
-        failed_results(assignment, settings.pod_index, &settings.pod_uid, class, reason, &message).into_iter().for_each(tell);
-    };
-    let (revision, files) = match revision {
-        Ok(read) => read,
-        Err(error) => return failed(ErrorClass::Permanent, "RevisionInvalid", error),
-    };
-    let deadline = attempt_deadline(started, timeout_millis(&assignment.stage, revision));
-    let store = match open_store(settings, connection, deadline).await {
-        Ok(store) => store,
-        Err((class, reason, error)) => return failed(class, reason, &error),
-    };
-    let job = AttemptJob {
-        assignment: assignment.clone(),
-        revision: revision.clone(),
-        files: files.clone(),
-        pod_uid: settings.pod_uid.clone(),
-        pod_index: settings.pod_index,
-        deadline,
-    };
-    let models = settings.models();
-    run_pod(&job, &store, &Outside { models: &models }, jiff::Timestamp::now, &tell).await;
+}
+
+impl Pod<'_> {
+    /// Sends the results to `tell`, whatever they are.
+    async fn run(&self, tell: mpsc::UnboundedSender<StageResult>) {
+        let Settings { assignment, pod_index, pod_uid, .. } = self.settings;
+        // Sending fails only when nobody takes results any more, and then the process ends.
+        let tell = |result| drop(tell.send(result));
+        if let Err((class, reason, error)) = self.work(&tell).await {
+            let message = self.settings.scrubbed(&format!("{error:#}"));
+            failed_results(assignment, *pod_index, pod_uid, class, reason, &message).into_iter().for_each(tell);
+        }
+    }
+
+    /// An error is why it could not begin.
+    async fn work(&self, tell: &(dyn Fn(StageResult) + Send + Sync)) -> Result<(), NotBegun> {
+        let Settings { assignment, pod_index, pod_uid, webhooks, .. } = self.settings;
+        let (revision, files) = match self.revision {
+            Ok(read) => read,
+            Err(error) => return Err((ErrorClass::Permanent, "RevisionInvalid", anyhow::anyhow!("{error:#}"))),
+        };
+        let deadline = attempt_deadline(self.pod_started(), timeout_millis(&assignment.stage, revision));
+        let store = open_store(self.settings, self.connection, deadline).await?;
+        let job = AttemptJob {
+            assignment: assignment.clone(),
+            revision: revision.clone(),
+            files: files.clone(),
+            pod_uid: pod_uid.clone(),
+            pod_index: *pod_index,
+            deadline,
+        };
+        let models = self.settings.models();
+        let outside = Outside { models: &models, webhooks };
+        let (now, folder) = (jiff::Timestamp::now, &self.arguments.io_dir);
+        match self.arguments.step {
+            None => run_pod(&job, &store, &outside, now, tell).await,
+            Some(Step::Fetch) => container::fetch(&job, &store, &outside, now, folder).await.into_iter().for_each(tell),
+            Some(Step::Report) => tell(container::report(&job, &store, &outside, now, folder).await),
+        }
+        Ok(())
+    }
+
+    /// When the pod's time began to run: after a program, when its input was written.
+    fn pod_started(&self) -> Instant {
+        let written = || std::fs::metadata(self.arguments.io_dir.join("input.json")).ok()?.modified().ok()?.elapsed().ok();
+        let before = (self.arguments.step == Some(Step::Report)).then(written).flatten().unwrap_or_default();
+        self.started.checked_sub(before).unwrap_or(self.started)
+    }
 }
 
 fn timeout_millis(stage: &str, revision: &Revision) -> u64 {
@@ -133,13 +158,9 @@ fn timeout_millis(stage: &str, revision: &Revision) -> u64 {
     }
 }
 
-type StoreFailure = (ErrorClass, &'static str, anyhow::Error);
+type NotBegun = (ErrorClass, &'static str, anyhow::Error);
 
-async fn open_store(
-    settings: &Settings,
-    connection: &publish::Connection,
-    deadline: Instant,
-) -> Result<PayloadStore, StoreFailure> {
+async fn open_store(settings: &Settings, connection: &publish::Connection, deadline: Instant) -> Result<PayloadStore, NotBegun> {
     let nats = if settings.store_url.starts_with("nats://") {
         let connected = connection.wait_until(deadline).await;
         Some(connected.map_err(|error| (ErrorClass::Infrastructure, "StoreUnavailable", error))?)

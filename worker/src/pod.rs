@@ -2,13 +2,19 @@
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use jiff::Timestamp;
-use trackway_crds::contracts::{StageResult, TargetAssignment};
+use trackway_crds::{
+    contracts::{ResolvedWork, StageResult, TargetAssignment},
+    names::DEBUGGER,
+};
 use trackway_store::PayloadStore;
 
 use crate::{
     AttemptJob, Outside,
     attempt::{Work, attempt},
+    broadcast::broadcast,
     conclude::conclude,
+    container::not_here,
+    debugger::debug,
     job::{Env, Task, parts},
     report::Report,
 };
@@ -23,7 +29,17 @@ pub async fn run_pod(
     clock: fn() -> Timestamp,
     tell: &(dyn Fn(StageResult) + Send + Sync),
 ) {
-    ask_models(job, Env { store, outside, clock }, tell).await;
+    let env = Env { store, outside, clock };
+    if job.assignment.stage == DEBUGGER {
+        return tell(debug(job, env).await);
+    }
+    match job.revision.stage(&job.assignment.stage).map(|stage| (stage, &stage.work)) {
+        Some((_, ResolvedWork::Broadcast { .. })) => tell(broadcast(job, env).await),
+        Some((stage, ResolvedWork::Container { .. })) => {
+            tell(conclude(Task::of(job), env, Report::default(), Err(not_here(stage))).await);
+        }
+        _ => ask_models(job, env, tell).await,
+    }
 }
 
 async fn ask_models(job: &AttemptJob, env: Env<'_>, tell: &(dyn Fn(StageResult) + Send + Sync)) {

@@ -78,8 +78,8 @@ pub(crate) struct Teller<'a> {
 impl Teller<'_> {
     /// Hands over every result that comes, until there are no more and all are published, or [`PUBLISH_LIMIT`] after the last.
     /// The termination message comes first because it costs nothing; it is read only when the container has ended, so whoever
-    /// is told by NATS is told sooner. An error means that of some result nobody will hear.
-    pub(crate) async fn tell_all(&self, mut results: mpsc::UnboundedReceiver<StageResult>) -> anyhow::Result<()> {
+    /// is told by NATS is told sooner. Returns how many there were; an error means that of some nobody will hear.
+    pub(crate) async fn tell_all(&self, mut results: mpsc::UnboundedReceiver<StageResult>) -> anyhow::Result<usize> {
         let mut told = Vec::new();
         let mut written = Ok(());
         let mut publishing = FuturesUnordered::new();
@@ -101,10 +101,10 @@ impl Teller<'_> {
             }
         }
         match (written, unpublished) {
-            (_, None) => Ok(()),
+            (_, None) => Ok(told.len()),
             (Ok(()), Some(error)) => {
                 tracing::warn!("not published, it stands in the termination message: {error:#}");
-                Ok(())
+                Ok(told.len())
             }
             (Err(written), Some(published)) => Err(anyhow::anyhow!("{written:#}; and not published: {published:#}")),
         }

@@ -1,6 +1,6 @@
 //! What an attempt reports, gathered while it goes on: a failure too tells what was reached and spent.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use trackway_crds::{
     contracts::{
@@ -45,6 +45,12 @@ impl Report {
         *output = output.saturating_add(call.output_tokens);
         *millis = millis.saturating_add(call.millis);
         self.calls.push(call);
+    }
+
+    /// The stage's own work took so long, without a model.
+    pub(crate) fn worked(&mut self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.millis.generate = self.millis.generate.saturating_add(millis);
     }
 
     /// The result of a try that came to its end.

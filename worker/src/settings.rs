@@ -9,24 +9,29 @@ use anyhow::Context as _;
 use secrecy::{ExposeSecret, SecretString};
 use trackway_crds::contracts::{Assignment, CONTRACT, REVISION_KEY, Revision};
 use trackway_nats::NatsConfig;
-use trackway_worker::{Access, Models, Use};
+use trackway_worker::{Access, Models, Use, Webhooks};
 
 const AFTER_HELP: &str = "\
 Also read, from the environment only, so that no secret stands in a command line:
   TRACKWAY_API_KEY_GENERATE, TRACKWAY_API_KEY_JUDGE, TRACKWAY_API_KEY_DEBUG
                                                       API keys of the stage's model, of its judge's and of the debugger's
+  TRACKWAY_WEBHOOK_SECRET_0, TRACKWAY_WEBHOOK_SECRET_1, …
+                                                      signing secrets of the stage's channels, whsec_…, in the Track's order
   TRACKWAY_NATS_URL, TRACKWAY_NATS_USER, TRACKWAY_NATS_PASSWORD, TRACKWAY_NATS_INBOX_PREFIX, TRACKWAY_NATS_CA_FILE
                                                       where results are published; without a URL only the termination message tells
   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, …         for an s3:// store
 
-Exit code 0: every result was handed over, errors included. 1: of some nobody will hear. 143: ended by SIGTERM; only what had
-come to an end before is reported.";
+Exit code 0: every result was handed over, errors included; of fetch: the program may run. 1: of some nobody will hear; of
+fetch: the program must not run, its try has failed. 143: ended by SIGTERM; only what had come to an end before is reported.";
 
 /// Runs one try of one attempt of a stage, or of each target its pod was given: reads the batch, asks the model, stores and judges
-/// the output, reports each result.
+/// the output, reports each result. Around a program of the user's it does two steps, each in a container of its own.
 #[derive(clap::Parser, Debug)]
 #[command(name = "trackway-worker", version, after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
+    /// Which step around a program of the user's; without one the whole work is done here.
+    #[command(subcommand)]
+    pub(crate) step: Option<Step>,
     /// What to do, an Assignment as JSON.
     #[arg(long, env = "TRACKWAY_ASSIGNMENT", hide_env_values = true)]
     assignment: String,
@@ -45,12 +50,24 @@ pub(crate) struct Arguments {
     /// Folder with generate.pem, judge.pem and debug.pem, the endpoints' certificate authorities.
     #[arg(long, env = "TRACKWAY_CA_DIR", default_value = "/trackway/ca")]
     ca_dir: PathBuf,
+    /// Folder shared with the user's program, for `fetch` and `report`.
+    #[arg(long, env = "TRACKWAY_IO_DIR", default_value = "/trackway/io")]
+    pub(crate) io_dir: PathBuf,
     /// Where Kubernetes reads the container's termination message.
     #[arg(long, env = "TRACKWAY_TERMINATION_LOG", default_value = "/dev/termination-log")]
     pub(crate) termination_log: PathBuf,
     /// What to log: error, warn, info, debug, or by module.
     #[arg(long, env = "TRACKWAY_LOG", default_value = "info")]
     pub(crate) log: String,
+}
+
+/// A step around a program of the user's.
+#[derive(clap::Subcommand, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Writes input.json for the program.
+    Fetch,
+    /// Takes output.json of the program, judges it, reports the result.
+    Report,
 }
 
 /// The settings, read and checked.
@@ -61,6 +78,7 @@ pub(crate) struct Settings {
     /// 0 outside a fan-out.
     pub(crate) pod_index: u32,
     pub(crate) nats: Option<NatsConfig>,
+    pub(crate) webhooks: Webhooks,
     revision_dir: PathBuf,
     ca_dir: PathBuf,
     keys: Vec<(Use, SecretString)>,
@@ -91,6 +109,7 @@ impl Settings {
             pod_uid: arguments.pod_uid.clone(),
             pod_index: arguments.pod_index.unwrap_or_default(),
             nats,
+            webhooks: Webhooks::from_variables(variable),
             revision_dir: arguments.revision_dir.clone(),
             ca_dir: arguments.ca_dir.clone(),
             keys: key(Use::Generate, "TRACKWAY_API_KEY_GENERATE")
@@ -137,10 +156,10 @@ impl Settings {
         })
     }
 
-    /// `text` without the keys this pod holds.
+    /// `text` without the secrets this pod holds.
     pub(crate) fn scrubbed(&self, text: &str) -> String {
         let keys = self.keys.iter().map(|(_, key)| key.expose_secret()).filter(|key| key.len() >= 4);
-        keys.fold(text.to_owned(), |text, key| text.replace(key, "[secret]"))
+        keys.fold(self.webhooks.scrubbed(text), |text, key| text.replace(key, "[secret]"))
     }
 }
 

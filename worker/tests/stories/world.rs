@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use trackway_crds::contracts::{Assignment, NameKind, Reference, Revision, StageResult, StoredName};
 use trackway_scripted_llm::{Kind, Rules, ScriptedLlm};
 use trackway_store::{Name, PayloadStore, Scope};
-use trackway_worker::{Access, AttemptJob, Models, Outside, attempt_deadline, run_pod};
+use trackway_worker::{Access, AttemptJob, Models, Outside, Webhooks, attempt_deadline, run_pod};
 
 /// The key every endpoint of these tests gets; it may appear nowhere.
 pub const API_KEY: &str = "sk-never-to-be-seen";
@@ -116,7 +116,7 @@ impl World {
     pub async fn run_pod_on(&self, job: &AttemptJob, store: &PayloadStore) -> Vec<StageResult> {
         let told = Mutex::new(Vec::new());
         let tell = |result| told.lock().unwrap().push(result);
-        let outside = Outside { models: &self.models };
+        let outside = Outside { models: &self.models, webhooks: &Webhooks::DryRun };
         let pod = run_pod(job, store, &outside, clock, &tell);
         tokio::time::timeout(Duration::from_secs(30), pod).await.expect("the pod does not end");
         told.into_inner().unwrap()
@@ -137,6 +137,14 @@ impl World {
         let name = Name { stage: "insights".to_owned(), attempt, index: 0, kind };
         self.store.get_name(&scope, &name).await.unwrap()
     }
+}
+
+/// Budgets as they are by default.
+pub fn retry() -> Value {
+    json!({
+        "qualityMaxAttempts": 3, "infrastructureMaxTries": 5, "modelMaxTries": 6, "judgeMaxTries": 5,
+        "modelBackoff": {"initialMillis": 1000, "factor": 2, "maxMillis": 30_000},
+    })
 }
 
 fn clock() -> jiff::Timestamp {
@@ -180,10 +188,7 @@ fn revision(base_url: &str, setup: &Setup) -> Value {
     };
     let mut stage = json!({
         "name": "insights", "work": work,
-        "retry": {
-            "qualityMaxAttempts": 3, "infrastructureMaxTries": 5, "modelMaxTries": 6, "judgeMaxTries": 5,
-            "modelBackoff": {"initialMillis": 1000, "factor": 2, "maxMillis": 30_000},
-        },
+        "retry": retry(),
         "timeoutMillis": setup.timeout_millis,
     });
     if setup.judged {
