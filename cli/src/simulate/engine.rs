@@ -26,7 +26,7 @@ use trackway_plan::{
 };
 use trackway_resolve::{Resolved, revision_name};
 use trackway_store::PayloadStore;
-use trackway_worker::{AttemptJob, Models, Outside, attempt_deadline, run_pod};
+use trackway_worker::{AttemptJob, Models, Outside, Webhooks, attempt_deadline, run_pod};
 
 const NAMESPACE: &str = "simulated";
 
@@ -204,7 +204,7 @@ impl World {
         self.pods.spawn(async move {
             let told = Mutex::new(Vec::new());
             let tell = |result| told.lock().unwrap_or_else(PoisonError::into_inner).push(result);
-            run_pod(&attempt, &store, &Outside { models: &models }, Timestamp::now, &tell).await;
+            run_pod(&attempt, &store, &Outside { models: &models, webhooks: &Webhooks::DryRun }, Timestamp::now, &tell).await;
             told.into_inner().unwrap_or_else(PoisonError::into_inner)
         });
         Ok(())

@@ -71,6 +71,11 @@ impl WebhookSink {
         self.state.behave(behaviour);
     }
 
+    /// Forgets how to behave.
+    pub fn well(&self) {
+        self.state.well();
+    }
+
     /// Forgets what came and how to behave.
     pub fn reset(&self) {
         self.state.reset();

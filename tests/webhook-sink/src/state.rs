@@ -149,6 +149,10 @@ impl State {
         self.inner().behaviours.push(behaviour);
     }
 
+    pub(crate) fn well(&self) {
+        self.inner().behaviours.clear();
+    }
+
     pub(crate) fn reset(&self) {
         *self.inner() = Inner::default();
         self.tell();

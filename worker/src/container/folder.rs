@@ -91,12 +91,6 @@ impl Folder<'_> {
         Ok(bytes)
     }
 
-    /// How long ago the input was written.
-    pub(super) fn since_fetch(&self) -> Duration {
-        let written = fs::symlink_metadata(self.input()).and_then(|seen| seen.modified()).ok();
-        written.and_then(|written| written.elapsed().ok()).unwrap_or_default()
-    }
-
     /// How long the program took, as far as the two files tell.
     pub(super) fn ran(&self) -> Duration {
         let modified = |path: PathBuf| fs::symlink_metadata(path).and_then(|seen| seen.modified()).ok();

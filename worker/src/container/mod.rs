@@ -12,7 +12,7 @@ mod asked;
 mod document;
 mod folder;
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use jiff::Timestamp;
 use trackway_crds::contracts::{
@@ -72,12 +72,6 @@ pub async fn report(
     let mut report = Report::default();
     let outcome = run(task, env, Folder(folder), &mut report).await;
     conclude(task, env, report, outcome).await
-}
-
-/// How long ago [`fetch`] wrote into `folder`; zero when it did not.
-#[must_use]
-pub fn since_fetch(folder: &Path) -> Duration {
-    Folder(folder).since_fetch()
 }
 
 /// The failure of a stage that runs a program, where none can be run.

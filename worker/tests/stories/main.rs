@@ -4,5 +4,8 @@
 mod adoption;
 mod attempts;
 mod bad_input;
+mod broadcast;
+mod container;
+mod debugger;
 mod pod;
 mod world;
