@@ -47,14 +47,25 @@ pub enum Command {
     )]
     Simulate(SimulateArgs),
     /// Show a run as a picture: stages, attempts, scores, and where the time went.
-    #[command(after_help = "Example:\n  kubectl trackway tree admin-b7k2f9q1")]
+    #[command(
+        after_help = "Examples:\n  kubectl trackway tree admin-b7k2f9q1\n  kubectl trackway tree admin-b7k2f9q1 --all   # every attempt, every target\n  kubectl trackway tree admin-b7k2f9q1 -o json | jq '.stages[].targets.targets[]? | select(.phase == \"Failed\")'"
+    )]
     Tree(TreeArgs),
-    /// Print what a stage wrote, was given, or was judged.
-    #[command(after_help = "Example:\n  kubectl trackway output admin-b7k2f9q1 insights --attempt 1 --verdict")]
+    /// Print what a stage or one of its targets wrote, was given, or was judged.
+    #[command(
+        after_help = "Examples:\n  kubectl trackway output admin-b7k2f9q1 insights --attempt 1 --verdict\n  kubectl trackway output admin-b7k2f9q1 notices -o json               # all targets, failures included\n  kubectl trackway output admin-b7k2f9q1 notices/hello-world --input   # one, by key or index\n  kubectl trackway output admin-b7k2f9q1 broadcast                     # what became of each notice"
+    )]
     Output(OutputArgs),
-    /// Explain why a run failed, or why a stage was tried again.
-    #[command(after_help = "Example:\n  kubectl trackway why admin-b7k2f9q1 insights")]
+    /// Explain why a run or a target failed, or why a stage was tried again.
+    #[command(
+        after_help = "Examples:\n  kubectl trackway why admin-b7k2f9q1\n  kubectl trackway why admin-b7k2f9q1 insights\n  kubectl trackway why admin-b7k2f9q1 notices/hello-world   # one target, by key or index"
+    )]
     Why(WhyArgs),
+    /// Show what the debugger found out about a failed run, or print its prompt to go on with in any assistant.
+    #[command(
+        after_help = "Examples:\n  kubectl trackway diagnosis admin-b7k2f9q1\n  kubectl trackway diagnosis admin-b7k2f9q1 --prompt | xclip -selection clipboard"
+    )]
+    Diagnosis(DiagnosisArgs),
     /// Follow runs live, one line per change, until they have ended.
     #[command(after_help = "Example:\n  kubectl trackway watch --batch b7k2f9q1")]
     Watch(WatchArgs),
@@ -82,12 +93,15 @@ pub struct LintArgs {
 pub struct TreeArgs {
     /// Name of the run.
     pub run: String,
-    /// Every attempt that is on record, each with its scores.
+    /// Every attempt that is on record, each with its scores, and every target of a fan-out.
     #[arg(long)]
     pub all: bool,
     /// Phases as words beside the signs.
     #[arg(long)]
     pub wide: bool,
+    /// How the store is reached, for what the status does not hold: keys of targets, what became of notices.
+    #[command(flatten)]
+    pub reach: ReachArgs,
 }
 
 /// Options of `output`.
@@ -95,7 +109,8 @@ pub struct TreeArgs {
 pub struct OutputArgs {
     /// Name of the run.
     pub run: String,
-    /// Name of the stage.
+    /// Name of the stage; in a fan-out with the key or index of a target behind a slash, for one of them.
+    #[arg(value_name = "STAGE[/TARGET]")]
     pub stage: String,
     /// Attempt, from 1; default: the accepted one, else the last.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -119,8 +134,25 @@ pub struct OutputArgs {
 pub struct WhyArgs {
     /// Name of the run.
     pub run: String,
-    /// Name of a stage; default: the one that failed, else those that were tried again.
+    /// Name of a stage, or of a target by its key or index; default: the stage that failed, else those that were tried again.
+    #[arg(value_name = "STAGE[/TARGET]")]
     pub stage: Option<String>,
+    /// How the store is reached, for quotes of the diagnosis and for what the judge said of a target.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+}
+
+/// Options of `diagnosis`.
+#[derive(Debug, Args)]
+pub struct DiagnosisArgs {
+    /// Name of the run.
+    pub run: String,
+    /// Only the prompt, which is complete by itself: for somebody who knows nothing else.
+    #[arg(long)]
+    pub prompt: bool,
+    /// How the store is reached.
+    #[command(flatten)]
+    pub reach: ReachArgs,
 }
 
 /// Options of `watch`.

@@ -5,9 +5,12 @@
 
 pub mod args;
 mod cluster;
+pub mod diagnosis;
 pub mod exit;
+mod label;
 pub mod lint;
 mod output;
+mod payloads;
 mod reach;
 pub mod screen;
 pub mod simulate;
@@ -62,6 +65,7 @@ async fn run(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Outcome> {
         Command::Tree(args) => tree::run(global, args, screen).await,
         Command::Output(args) => output::run(global, args, screen).await,
         Command::Why(args) => why::run(global, args, screen).await,
+        Command::Diagnosis(args) => diagnosis::run(global, args, screen).await,
         Command::Watch(args) => watch::run(global, args, screen).await,
         Command::Submit(args) => submit::run(global, args, screen).await,
     }

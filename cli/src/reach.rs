@@ -18,6 +18,8 @@ use trackway_store::PayloadStore;
 const CLIENT: &str = "trackway-client";
 /// How long a person waits for NATS.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
+/// How long a person waits for what only rounds off an answer.
+const SOON: Duration = Duration::from_secs(5);
 
 /// An open store, and what it needs to stay open.
 pub(crate) struct Reach {
@@ -29,20 +31,33 @@ pub(crate) struct Reach {
 impl Reach {
     /// Opens the payload store; NATS only if the store is there.
     pub(crate) async fn store(cluster: &Cluster, args: &ReachArgs, screen: &mut Screen) -> anyhow::Result<Self> {
-        Self::open(cluster, args, false, screen).await
+        Self::open(cluster, args, false, CONNECT_LIMIT, |note| screen.note(note)).await
+    }
+
+    /// Opens the payload store for what only rounds off an answer: without a word, and not for long.
+    pub(crate) async fn store_soon(cluster: &Cluster, args: &ReachArgs) -> anyhow::Result<Self> {
+        let open = Self::open(cluster, args, false, SOON, |_| ());
+        let opened = tokio::time::timeout(SOON, open).await;
+        opened.map_err(|_| anyhow!("the payload store is not reached within {SOON:?}"))?
     }
 
     /// Opens the payload store and NATS.
     pub(crate) async fn store_and_nats(cluster: &Cluster, args: &ReachArgs, screen: &mut Screen) -> anyhow::Result<(Self, Nats)> {
-        let reach = Self::open(cluster, args, true, screen).await?;
+        let reach = Self::open(cluster, args, true, CONNECT_LIMIT, |note| screen.note(note)).await?;
         let nats = reach.nats.clone().ok_or_else(|| anyhow!("no NATS connection was made"))?;
         Ok((reach, nats))
     }
 
-    async fn open(cluster: &Cluster, args: &ReachArgs, nats_wanted: bool, screen: &mut Screen) -> anyhow::Result<Self> {
+    async fn open(
+        cluster: &Cluster,
+        args: &ReachArgs,
+        nats_wanted: bool,
+        limit: Duration,
+        note: impl FnMut(&str),
+    ) -> anyhow::Result<Self> {
         let settings = Settings::read(cluster, args).await?;
         let in_nats = settings.store_url.starts_with("nats://") || settings.store_url.starts_with("tls://");
-        let (nats, forward) = if nats_wanted || in_nats { settings.connect(cluster, screen).await? } else { (None, None) };
+        let (nats, forward) = if nats_wanted || in_nats { settings.connect(cluster, limit, note).await? } else { (None, None) };
         // The connection says where; behind a port-forward the URL's own host means nothing here.
         let url = if in_nats { "nats://" } else { settings.store_url.as_str() };
         let variables = std::env::vars().chain(settings.s3.clone());
@@ -92,11 +107,16 @@ impl Settings {
         })
     }
 
-    async fn connect(&self, cluster: &Cluster, screen: &mut Screen) -> anyhow::Result<(Option<Nats>, Option<Forward>)> {
+    async fn connect(
+        &self,
+        cluster: &Cluster,
+        limit: Duration,
+        mut note: impl FnMut(&str),
+    ) -> anyhow::Result<(Option<Nats>, Option<Forward>)> {
         let url = self.nats_url.clone().ok_or_else(|| anyhow!("no NATS server is known: give --nats-url nats://HOST:PORT"))?;
         let (url, forward) = match self.behind_service(&url) {
             Some((service, namespace, port)) => {
-                screen.note(&format!("reaching NATS by a port-forward to Service {namespace}/{service}"));
+                note(&format!("reaching NATS by a port-forward to Service {namespace}/{service}"));
                 let forward = Forward::to_service(&cluster.client, namespace, service, port).await?;
                 (format!("nats://{}", forward.address()), Some(forward))
             }
@@ -109,7 +129,7 @@ impl Settings {
             ca_file: None,
             name: "client".to_owned(),
         };
-        let nats = Nats::connect(&config, Some(Instant::now() + CONNECT_LIMIT)).await?;
+        let nats = Nats::connect(&config, Some(Instant::now() + limit)).await?;
         Ok((Some(nats), forward))
     }
 

@@ -13,11 +13,16 @@ impl Table {
         Self { widths: headings.iter().map(|heading| heading.len()).collect() }
     }
 
-    /// One line; wider cells make their column wider from here on.
-    pub(crate) fn row(&mut self, cells: &[String]) -> String {
+    /// Makes room for a line to come.
+    pub(crate) fn fit(&mut self, cells: &[String]) {
         for (width, cell) in self.widths.iter_mut().zip(cells) {
             *width = (*width).max(cell.chars().count());
         }
+    }
+
+    /// One line; wider cells make their column wider from here on.
+    pub(crate) fn row(&mut self, cells: &[String]) -> String {
+        self.fit(cells);
         let padded = cells.iter().zip(&self.widths).map(|(cell, width)| format!("{cell:<width$}", width = *width));
         padded.collect::<Vec<_>>().join(GAP).trim_end().to_owned() + "\n"
     }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use trackway_cli::{
     screen::Style,
     tree::{Picture, TreeInput, TreeStyle, render_tree},
-    why::explain,
+    why::{Why, explain},
 };
 use trackway_crds::{BatchRun, contracts::Revision};
 
@@ -55,13 +55,13 @@ const TERMINAL: TreeStyle = TreeStyle { style: Style { colour: false, glyphs: tr
 
 fn picture(status: &str, style: TreeStyle) -> String {
     let (run, revision) = (run(status), revision());
-    render_tree(&TreeInput { run: &run, revision: Some(&revision), waiting: None, now: now() }, style)
+    render_tree(&TreeInput { run: &run, revision: Some(&revision), waiting: None, found: None, now: now() }, style)
 }
 
 fn why(status: &str, stage: Option<&str>) -> String {
     let (run, revision) = (run(status), revision());
-    let picture = Picture::of(&TreeInput { run: &run, revision: Some(&revision), waiting: None, now: now() });
-    explain(&picture, Some(&revision), stage, PLAIN.style)
+    let picture = Picture::of(&TreeInput { run: &run, revision: Some(&revision), waiting: None, found: None, now: now() });
+    explain(&Why { picture: &picture, revision: Some(&revision), diagnosis: None }, stage, PLAIN.style)
 }
 
 const CONTEXT: &str = r#"
@@ -215,7 +215,7 @@ conditions:
    message: "Track admin is not ready: insights.md:4: undefined name batch.owner"}
 "#;
     let run = run(status);
-    insta::assert_snapshot!(render_tree(&TreeInput { run: &run, revision: None, waiting: None, now: now() }, PLAIN));
+    insta::assert_snapshot!(render_tree(&TreeInput { run: &run, revision: None, waiting: None, found: None, now: now() }, PLAIN));
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn why_a_stage_was_tried_again() {
 #[test]
 fn the_same_data_for_scripts() {
     let (run, revision) = (run(&running()), revision());
-    let picture = Picture::of(&TreeInput { run: &run, revision: Some(&revision), waiting: None, now: now() });
+    let picture = Picture::of(&TreeInput { run: &run, revision: Some(&revision), waiting: None, found: None, now: now() });
     let picture = serde_json::to_value(&picture).unwrap();
     assert_eq!(picture["stages"][1]["score"], 0.62);
     assert_eq!(picture["stages"][1]["timing"]["judge"], 1380);

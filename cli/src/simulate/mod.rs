@@ -46,7 +46,8 @@ pub(crate) async fn run(args: &SimulateArgs, screen: &mut Screen) -> anyhow::Res
 }
 
 fn show(simulated: &Simulated, args: &SimulateArgs, screen: &mut Screen) -> anyhow::Result<()> {
-    let input = TreeInput { run: &simulated.run, revision: Some(&simulated.revision), waiting: None, now: Timestamp::now() };
+    let input =
+        TreeInput { run: &simulated.run, revision: Some(&simulated.revision), waiting: None, found: None, now: Timestamp::now() };
     match screen.format {
         Format::People => {
             let style = TreeStyle { style: screen.style, all: args.all, wide: args.wide, offline: true };

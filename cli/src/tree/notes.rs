@@ -1,51 +1,154 @@
 //! What there is to say about a stage or a waiting run, in a few words.
 
-use super::picture::{TreeInput, millis_between};
+use super::{
+    found::Found,
+    picture::{TreeInput, millis_between},
+    targets::TargetsPicture,
+};
 use trackway_crds::{
     BatchRunStatus, Score,
-    contracts::{ErrorClass, ResolvedStage, ResolvedWork},
+    contracts::{BroadcastCounts, ErrorClass, ResolvedStage, ResolvedWork},
     duration::for_people,
-    names::job_name,
-    status::{AttemptStatus, Phase, StagePhase, StageStatus, Used},
+    names::{DEBUGGER, job_name},
+    status::{AttemptStatus, CatchStatus, Phase, StagePhase, StageStatus, Used},
 };
 
 /// Longest quotation of a judge.
 const QUOTE_CHARS: usize = 90;
 
-/// What a run that does nothing waits for.
-pub(super) fn waiting(status: &BatchRunStatus, phase: Phase, known_better: Option<&str>) -> Option<String> {
+/// What a run that does nothing waits for, or what the debugger does.
+pub(super) fn waiting(status: &BatchRunStatus, phase: Phase, input: &TreeInput<'_>) -> Option<String> {
     let said =
         status.conditions.iter().find(|condition| condition.type_ == "Reconciling").map(|condition| condition.message.clone());
     match phase {
         Phase::Pending if status.observed_generation < 0 => Some("no operator has seen the run yet: is one running?".to_owned()),
-        Phase::Pending => known_better.map(str::to_owned).or(said).map(|text| one_line(&text)),
+        Phase::Pending => input.waiting.map(str::to_owned).or(said).map(|text| one_line(&text)),
         Phase::Suspended => Some("suspended: goes on when spec.suspend is false".to_owned()),
+        Phase::Diagnosing => status.catch.as_ref().map(|catch| debugger(catch, input)),
         _ => None,
     }
 }
 
-/// What there is to say about a stage.
-pub(super) fn stage(stage: &StageStatus, resolved: Option<&ResolvedStage>, input: &TreeInput<'_>) -> String {
-    match stage.phase {
-        StagePhase::Succeeded => succeeded(stage, resolved),
-        StagePhase::Running => running(stage, resolved, input),
-        StagePhase::Failed => failed(stage, resolved, input),
-        StagePhase::Stopped => "stopped with the run".to_owned(),
+/// `the debugger since 2.1s, try 2, job …, Failed in 1m57s at the latest, after model error RateLimited`.
+fn debugger(catch: &CatchStatus, input: &TreeInput<'_>) -> String {
+    let mut parts = vec![format!("for the debugger since {}", for_people(millis_between(catch.started_at.0, input.now)))];
+    if catch.try_ > 1 {
+        parts.push(format!("try {}", catch.try_));
+    }
+    match (&catch.job_uid, catch.not_before.as_ref().filter(|at| at.0 > input.now)) {
+        (_, Some(until)) => parts.push(format!("next try in {}", for_people(millis_between(input.now, until.0)))),
+        (Some(_), None) => parts.push(format!("job {}", job(DEBUGGER, 1, catch.try_, input))),
+        (None, None) => parts.push("about to start".to_owned()),
+    }
+    if let Some(error) = &catch.error {
+        parts.push(format!("after {} error {}", error.class.as_str(), error.reason));
+    }
+    let left = for_people(millis_between(input.now, catch.deadline_at.0));
+    parts.push(format!("Failed in {left} at the latest"));
+    parts.join(", ")
+}
+
+/// Why a failed run has no diagnosis, where somebody said so.
+pub(super) fn undiagnosed(status: &BatchRunStatus, phase: Phase) -> Option<String> {
+    if phase != Phase::Failed || status.diagnosis.is_some() {
+        return None;
+    }
+    let said = status.conditions.iter().find(|condition| condition.type_ == "Diagnosed" && condition.status != "True");
+    let error = || status.catch.as_ref().and_then(|catch| catch.error.as_ref());
+    match said {
+        Some(said) => Some(format!("{}: {}", said.reason, one_line(&said.message))),
+        None => error().map(|error| format!("{}: {}", error.reason, one_line(&error.message))),
     }
 }
 
-fn succeeded(stage: &StageStatus, resolved: Option<&ResolvedStage>) -> String {
+/// What there is to say about a stage to come.
+pub(super) fn future(stage: &ResolvedStage, begun: &[StageStatus]) -> String {
+    let Some(for_each) = &stage.for_each else { return String::new() };
+    let source = begun.iter().find(|stage| stage.name == for_each.stage);
+    let count = source.and_then(|source| source.lists.get(&for_each.field)).map(|list| format!(": {}", list.count));
+    format!("for each of {}.{}{}", for_each.stage, for_each.field, count.unwrap_or_default())
+}
+
+/// What there is to say about a stage.
+pub(super) fn stage(
+    stage: &StageStatus,
+    resolved: Option<&ResolvedStage>,
+    targets: Option<&TargetsPicture>,
+    input: &TreeInput<'_>,
+) -> String {
+    match (stage.phase, targets) {
+        (StagePhase::Stopped, None) => "stopped with the run".to_owned(),
+        (StagePhase::Stopped, Some(targets)) => format!("{}; stopped with the run", fan_out(targets, &stage.used)),
+        (_, Some(targets)) => fan_out(targets, &stage.used),
+        (StagePhase::Succeeded, None) => succeeded(stage, resolved, input.found),
+        (StagePhase::Running, None) => running(stage, resolved, input),
+        (StagePhase::Failed, None) => failed(stage, resolved, input),
+    }
+}
+
+/// `24 targets: 23 ok, 1 failed (6 tolerated), 4 retries, 3 waves`.
+fn fan_out(targets: &TargetsPicture, used: &Used) -> String {
+    if targets.total == 0 {
+        return "no targets".to_owned();
+    }
+    let mut parts = vec![format!("{} ok", targets.succeeded)];
+    if targets.failed > 0 {
+        let tolerated = targets.tolerated.map(|tolerated| format!(" ({tolerated} tolerated)")).unwrap_or_default();
+        parts.push(format!("{} failed{tolerated}", targets.failed));
+    }
+    if targets.running > 0 {
+        parts.push(format!("{} in work in {}", targets.running, counted(targets.pods, "pod")));
+    }
+    if targets.due > 0 {
+        parts.push(format!("{} due", targets.due));
+    }
+    if targets.retries > 0 {
+        parts.push(if targets.retries == 1 { "1 retry".to_owned() } else { format!("{} retries", targets.retries) });
+    }
+    parts.extend(failures(used));
+    parts.push(counted(targets.waves, "wave"));
+    format!("{}: {}", counted(targets.total, "target"), parts.join(", "))
+}
+
+fn succeeded(stage: &StageStatus, resolved: Option<&ResolvedStage>, found: Option<&Found>) -> String {
     let mut parts = Vec::new();
     if let Some(attempt) = stage.attempts.last().filter(|last| last.attempt > 1) {
         let because = previous(stage).and_then(because).map(|text| format!(", {text}")).unwrap_or_default();
         parts.push(format!("{}{because}", numbered(attempt.attempt, resolved)));
     }
-    let checks_context = resolved.is_some_and(|stage| matches!(stage.work, ResolvedWork::ValidateContext { .. }));
-    if stage.attempts.last().is_some_and(|last| last.score.is_none()) {
-        parts.push(if checks_context { "checked".to_owned() } else { "not judged".to_owned() });
+    let unjudged = stage.attempts.last().is_some_and(|last| last.score.is_none());
+    match resolved.map(|stage| &stage.work) {
+        Some(ResolvedWork::Broadcast { channels, dry_run, .. }) => {
+            let counts = found.and_then(|found| found.broadcasts.get(&stage.name));
+            let channels: Vec<_> = channels.iter().map(|channel| channel.name.as_str()).collect();
+            parts.push(counts.map_or_else(|| sent_somehow(&channels, *dry_run), sent));
+        }
+        Some(ResolvedWork::Container { image, .. }) => parts.push(format!("ran {}", one_line(image))),
+        Some(ResolvedWork::ValidateContext { .. }) if unjudged => parts.push("checked".to_owned()),
+        _ if unjudged => parts.push("not judged".to_owned()),
+        _ => {}
     }
+    parts.extend(found.and_then(|found| found.approvals.get(&stage.name)).map(|approvals| {
+        let reason = approvals.reason.as_deref().map(|reason| format!(" (\"{}\")", quote(reason))).unwrap_or_default();
+        format!("{} approved, {} withheld{reason}", approvals.approved, approvals.withheld)
+    }));
+    parts.extend(stage.lists.iter().map(|(field, list)| format!("{} {}", list.count, one_line(field))));
     parts.extend(failures(&stage.used));
     parts.join("; ")
+}
+
+/// `22 sent, 1 withheld, 0 refused`.
+fn sent(counts: &BroadcastCounts) -> String {
+    let BroadcastCounts { delivered, refused, withheld, dry_run } = counts;
+    if *dry_run > 0 {
+        return format!("dry run: {dry_run} not sent, {withheld} withheld");
+    }
+    format!("{delivered} sent, {withheld} withheld, {refused} refused")
+}
+
+fn sent_somehow(channels: &[&str], dry_run: bool) -> String {
+    let channels = format!("{} {}", if channels.len() == 1 { "channel" } else { "channels" }, channels.join(", "));
+    if dry_run { format!("dry run: nothing sent to {channels}") } else { format!("to {channels}") }
 }
 
 fn running(stage: &StageStatus, resolved: Option<&ResolvedStage>, input: &TreeInput<'_>) -> String {
@@ -59,8 +162,7 @@ fn running(stage: &StageStatus, resolved: Option<&ResolvedStage>, input: &TreeIn
     }
     match (&last.job_uid, stage.not_before.as_ref().filter(|at| at.0 > input.now)) {
         (Some(_), _) if last.verdict.is_none() => {
-            let (run, uid) = (input.run.metadata.name.as_deref(), input.run.metadata.uid.as_deref());
-            let job = job_name(run.unwrap_or_default(), uid.unwrap_or_default(), &stage.name, last.attempt, last.try_);
+            let job = job(&stage.name, last.attempt, last.try_, input);
             parts.push(format!("since {}, job {job}", for_people(millis_between(last.started_at.0, input.now))));
         }
         (_, Some(until)) => parts.push(format!("next try in {}", for_people(millis_between(input.now, until.0)))),
@@ -70,6 +172,11 @@ fn running(stage: &StageStatus, resolved: Option<&ResolvedStage>, input: &TreeIn
         parts.push(format!("after {} error {}", error.class.as_str(), error.reason));
     }
     parts.join(", ")
+}
+
+fn job(stage: &str, attempt: u32, try_: u32, input: &TreeInput<'_>) -> String {
+    let (run, uid) = (input.run.metadata.name.as_deref(), input.run.metadata.uid.as_deref());
+    job_name(run.unwrap_or_default(), uid.unwrap_or_default(), stage, attempt, try_)
 }
 
 fn failed(stage: &StageStatus, resolved: Option<&ResolvedStage>, input: &TreeInput<'_>) -> String {
@@ -84,6 +191,11 @@ fn failed(stage: &StageStatus, resolved: Option<&ResolvedStage>, input: &TreeInp
         (Some(class), _) => format!("{} error, see below", class.as_str()),
         (None, _) => String::new(),
     }
+}
+
+/// `1 pod`, `3 pods`.
+pub(crate) fn counted(count: u32, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn numbered(attempt: u32, resolved: Option<&ResolvedStage>) -> String {
@@ -120,12 +232,12 @@ fn failures(used: &Used) -> Option<String> {
     let parts = by_class
         .into_iter()
         .filter(|(_, count)| *count > 0)
-        .map(|(class, count)| format!("{count} {} error{}", class.as_str(), if count == 1 { "" } else { "s" }));
+        .map(|(class, count)| counted(count, &format!("{} error", class.as_str())));
     let text = parts.collect::<Vec<_>>().join(", ");
     (!text.is_empty()).then_some(text)
 }
 
-fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     let text = one_line(text);
     let mut quote: String = text.chars().take(QUOTE_CHARS).collect();
     if quote.len() < text.len() {

@@ -1,12 +1,12 @@
 //! What the picture of a run shows, as data: the same for people and scripts.
 
-use super::notes;
+use super::{found::Found, notes, targets::TargetsPicture};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use trackway_crds::{
     BatchRun, Score,
-    contracts::{ResolvedStage, Revision},
+    contracts::{Diagnosis, ListInfo, ResolvedStage, ResolvedWork, Revision},
     status::{self, AttemptStatus, Failure, Phase, StageMillis, StageStatus, TryError, Used, Verdict},
 };
 
@@ -19,6 +19,8 @@ pub struct TreeInput<'a> {
     pub revision: Option<&'a Revision>,
     /// What a pending run waits for, where that is known better than from its status.
     pub waiting: Option<&'a str>,
+    /// What the payload store tells beyond the status, where it was asked.
+    pub found: Option<&'a Found>,
     /// The moment the picture shows.
     pub now: Timestamp,
 }
@@ -49,8 +51,14 @@ pub struct Picture {
     pub waiting: Option<String>,
     /// Why it failed.
     pub failure: Option<Failure>,
+    /// What the debugger found out.
+    pub diagnosis: Option<Diagnosis>,
+    /// Why there is no diagnosis of a failed run.
+    pub undiagnosed: Option<String>,
     /// Where the time of all stages went.
     pub timing: StageMillis,
+    /// From the failure to the end of the debugger's work, or until now.
+    pub debugger_millis: Option<u64>,
     /// Every stage, those to come included.
     pub stages: Vec<StagePicture>,
 }
@@ -61,15 +69,17 @@ pub struct Picture {
 pub struct StagePicture {
     /// Its name.
     pub name: String,
+    /// What kind of work it is; `None` when the revision is out of reach.
+    pub kind: Option<WorkKind>,
     /// Where it stands.
     pub phase: StagePhase,
     /// From its begin to its end, or until now.
     pub millis: Option<u64>,
-    /// The score it was accepted with; of a failed stage its best, of a running one its last.
+    /// The score it was accepted with; of a failed stage its best, of a running one its last, of a fan-out its lowest accepted.
     pub score: Option<Score>,
     /// The mean it must reach; `None` without a judge.
     pub threshold: Option<Score>,
-    /// Attempts on record: best, previous, last.
+    /// Attempts on record: best, previous, last. Empty in a fan-out.
     pub attempts: Vec<AttemptPicture>,
     /// Attempts it may use.
     pub max_attempts: Option<u32>,
@@ -77,8 +87,37 @@ pub struct StagePicture {
     pub timing: Option<StageMillis>,
     /// What of each budget is used up.
     pub used: Option<Used>,
+    /// The lists of its output that later stages fan out over, by field.
+    pub lists: BTreeMap<String, ListInfo>,
+    /// Its targets, in a fan-out that has begun.
+    pub targets: Option<TargetsPicture>,
     /// What there is to say, for people.
     pub note: String,
+}
+
+/// A kind of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum WorkKind {
+    /// Checks whether the batch says enough.
+    ValidateContext,
+    /// Has a model write.
+    Generate,
+    /// Runs a program of the user's.
+    Container,
+    /// Sends notices.
+    Broadcast,
+}
+
+impl WorkKind {
+    fn of(work: &ResolvedWork) -> Self {
+        match work {
+            ResolvedWork::ValidateContext { .. } => Self::ValidateContext,
+            ResolvedWork::Generate { .. } => Self::Generate,
+            ResolvedWork::Container { .. } => Self::Container,
+            ResolvedWork::Broadcast { .. } => Self::Broadcast,
+        }
+    }
 }
 
 /// Where a stage stands.
@@ -136,10 +175,18 @@ impl Picture {
             priority: run.spec.batch.priority.as_str().to_owned(),
             events: run.spec.batch.events,
             revision: status.revision.clone(),
-            tokens: status.stages.iter().map(|stage| stage.used.tokens).sum(),
-            waiting: notes::waiting(&status, phase, input.waiting),
+            tokens: status
+                .stages
+                .iter()
+                .map(|stage| stage.used.tokens)
+                .chain(status.catch.iter().map(|catch| catch.tokens))
+                .sum(),
+            waiting: notes::waiting(&status, phase, input),
             failure: status.failure.clone(),
+            diagnosis: status.diagnosis.clone(),
+            undiagnosed: notes::undiagnosed(&status, phase),
             timing: status.stages.iter().fold(StageMillis::default(), |sum, stage| add(&sum, &stage.millis)),
+            debugger_millis: status.catch.as_ref().map(|catch| millis_between(catch.started_at.0, end)),
             stages: stages(&status.stages, input, end),
         }
     }
@@ -150,13 +197,14 @@ fn stages(begun: &[StageStatus], input: &TreeInput<'_>, end: Timestamp) -> Vec<S
     let mut pictures: Vec<_> = begun.iter().map(|stage| stage_picture(stage, resolved(&stage.name), input, end)).collect();
     let all = input.revision.map(|revision| revision.stages.as_slice()).unwrap_or_default();
     let to_come = all.iter().filter(|stage| !begun.iter().any(|known| known.name == stage.name));
-    pictures.extend(to_come.map(future_stage));
+    pictures.extend(to_come.map(|stage| future_stage(stage, begun)));
     pictures
 }
 
-fn future_stage(stage: &ResolvedStage) -> StagePicture {
+fn future_stage(stage: &ResolvedStage, begun: &[StageStatus]) -> StagePicture {
     StagePicture {
         name: stage.name.clone(),
+        kind: Some(WorkKind::of(&stage.work)),
         phase: StagePhase::Pending,
         millis: None,
         score: None,
@@ -165,7 +213,9 @@ fn future_stage(stage: &ResolvedStage) -> StagePicture {
         max_attempts: Some(stage.retry.quality_max_attempts),
         timing: None,
         used: None,
-        note: String::new(),
+        lists: BTreeMap::new(),
+        targets: None,
+        note: notes::future(stage, begun),
     }
 }
 
@@ -178,17 +228,26 @@ fn stage_picture(stage: &StageStatus, resolved: Option<&ResolvedStage>, input: &
         status::StagePhase::Failed => StagePhase::Failed,
         status::StagePhase::Stopped => StagePhase::Stopped,
     };
+    let targets = TargetsPicture::of(stage, resolved, input.found);
+    let score = match &stage.targets {
+        Some(targets) => targets.lowest,
+        None if phase == StagePhase::Failed => scores.max(),
+        None => scores.next_back(),
+    };
     StagePicture {
         name: stage.name.clone(),
+        kind: resolved.map(|stage| WorkKind::of(&stage.work)),
         phase,
         millis: Some(millis_between(stage.started_at.0, until)),
-        score: if phase == StagePhase::Failed { scores.max() } else { scores.next_back() },
+        score,
         threshold: resolved.and_then(|stage| stage.judge.as_ref()).map(|judge| judge.threshold),
         attempts: stage.attempts.iter().map(attempt_picture).collect(),
         max_attempts: resolved.map(|stage| stage.retry.quality_max_attempts),
         timing: Some(stage.millis.clone()),
         used: Some(stage.used.clone()),
-        note: notes::stage(stage, resolved, input),
+        lists: stage.lists.clone(),
+        note: notes::stage(stage, resolved, targets.as_ref(), input),
+        targets,
     }
 }
 

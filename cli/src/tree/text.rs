@@ -1,13 +1,15 @@
 //! The picture as text: glyphs and colours on a terminal, ASCII everywhere else.
 
-use super::picture::{AttemptPicture, Picture, StagePhase, StagePicture};
-use crate::{
-    screen::{Colour, Style},
-    tree::notes::one_line,
+use super::{
+    notes::one_line,
+    picture::{Picture, StagePhase, StagePicture, WorkKind},
+    rows::{self, Columns},
+    targets::{TargetPhase, TargetPicture},
 };
+use crate::screen::{Colour, Style};
 use trackway_crds::{
     duration::for_people,
-    status::{Phase, StageMillis},
+    status::{Failure, Phase},
 };
 
 /// How the picture looks.
@@ -15,7 +17,7 @@ use trackway_crds::{
 pub struct TreeStyle {
     /// Colours and glyphs.
     pub style: Style,
-    /// Every attempt on record.
+    /// Every attempt on record, and every target.
     pub all: bool,
     /// Phases as words beside the signs.
     pub wide: bool,
@@ -31,9 +33,9 @@ pub(super) fn render(picture: &Picture, tree: TreeStyle) -> String {
     }
     if !picture.stages.is_empty() {
         text.push('\n');
-        let columns = Columns::of(picture, tree.style);
+        let columns = Columns::of(picture, tree);
         for stage in &picture.stages {
-            text.push_str(&row(stage, &columns, tree));
+            text.push_str(&rows::stage(stage, &columns, tree));
         }
     }
     text.push_str(&footer(picture, tree));
@@ -54,96 +56,17 @@ fn header(picture: &Picture, style: Style) -> String {
     parts.join("  ") + "\n"
 }
 
-struct Columns {
-    name: usize,
-    score: usize,
-}
-
-impl Columns {
-    fn of(picture: &Picture, style: Style) -> Self {
-        let widest = |width: fn(&StagePicture, Style) -> usize| picture.stages.iter().map(|stage| width(stage, style)).max();
-        Self {
-            name: widest(|stage, _| stage.name.chars().count()).unwrap_or(0),
-            score: widest(|stage, style| scores(stage, style).chars().count()).unwrap_or(0),
-        }
-    }
-}
-
-fn row(stage: &StagePicture, columns: &Columns, tree: TreeStyle) -> String {
-    let (style, colour) = (tree.style, stage_colour(stage.phase));
-    let word = if tree.wide { format!("{:<9}  ", stage_word(stage.phase)) } else { String::new() };
-    let duration = stage.millis.map(for_people).unwrap_or_default();
-    let (name_width, score_width) = (columns.name, columns.score);
-    let scores = format!("{:<score_width$}", scores(stage, style));
-    let note = style.paint(if stage.phase == StagePhase::Failed { Colour::Bad } else { Colour::Faint }, &stage.note);
-    let name = format!("{:<name_width$}", stage.name);
-    let line = format!(
-        "{} {}{name}  {duration:>7}  {scores}   {note}",
-        style.paint(colour, mark(stage.phase, style)),
-        style.paint(colour, &word)
-    );
-    let mut text = line.trim_end().to_owned() + "\n";
-    if tree.all {
-        text.extend(stage.attempts.iter().map(|attempt| attempt_row(attempt, columns, style)));
-    }
-    text
-}
-
-/// `  attempt 1  4.1s  0.62  relevance 0.44, clarity 0.80  "cites no event"`.
-fn attempt_row(attempt: &AttemptPicture, columns: &Columns, style: Style) -> String {
-    let name = format!("  attempt {}", attempt.attempt)
-        + &if attempt.try_ > 1 { format!(", try {}", attempt.try_) } else { String::new() };
-    let score = attempt.score.map(|score| score.to_string()).unwrap_or_default();
-    let dimensions = attempt.dimensions.iter().map(|(name, score)| format!("{name} {score}")).collect::<Vec<_>>().join(", ");
-    let error = attempt.error.as_ref().filter(|_| attempt.verdict.is_none());
-    let said = match (&attempt.feedback, error) {
-        (_, Some(error)) => format!("{} error {}: {}", error.class.as_str(), error.reason, one_line(&error.message)),
-        (Some(feedback), None) if attempt.score.is_some() => format!("\"{}\"", one_line(feedback)),
-        _ => String::new(),
-    };
-    let duration = attempt.millis.map(for_people).unwrap_or_default();
-    let (name_width, score_width) = (columns.name + 2, columns.score);
-    let line = format!("{name:<name_width$}  {duration:>7}  {score:<score_width$}   {dimensions}  {said}");
-    style.paint(Colour::Faint, line.trim_end()) + "\n"
-}
-
-/// Scores of the attempts on record: `0.62 → 0.85`, `0.64 → …` while the next is in work.
-fn scores(stage: &StagePicture, style: Style) -> String {
-    let (arrow, gap) = (style.sign(" → ", " -> "), style.sign(" … ", " .. "));
-    let mut text = String::new();
-    let mut before: Option<u32> = None;
-    for attempt in &stage.attempts {
-        let Some(score) = attempt.score else { continue };
-        match before {
-            Some(number) if number + 1 == attempt.attempt => text.push_str(arrow),
-            None if attempt.attempt == 1 => {}
-            _ => text.push_str(gap),
-        }
-        text.push_str(&score.to_string());
-        before = Some(attempt.attempt);
-    }
-    if before.is_some() && stage.attempts.last().is_some_and(|last| last.score.is_none()) {
-        text.push_str(arrow);
-        text.push_str(style.sign("…", ".."));
-    }
-    text.trim_start().to_owned()
-}
-
 fn footer(picture: &Picture, tree: TreeStyle) -> String {
-    let style = tree.style;
     let mut lines = Vec::new();
     if let Some(millis) = picture.millis.filter(|_| picture.finished) {
-        lines.push(format!("{} = {}", for_people(millis), parts(&picture.timing, millis)));
+        lines.push(format!("{} = {}", for_people(millis), parts(picture, millis)));
     }
     if let Some(failure) = &picture.failure {
-        let stage = failure.stage.as_deref().unwrap_or_default();
-        let at = if stage.is_empty() { String::new() } else { format!(" at {stage}") };
-        let message = one_line(&failure.message);
-        let message = message.strip_prefix(&format!("{stage}: ")).unwrap_or(&message);
-        lines.push(style.paint(Colour::Bad, &format!("failed{at}: {}: {}", failure.reason, message)));
-        if !tree.offline {
-            lines.push(format!("why    kubectl trackway why {}", picture.run));
-        }
+        lines.extend(failed(picture, failure, tree));
+    }
+    if let Some((stage, target)) = worst(picture).filter(|_| !tree.offline) {
+        let path = format!("{}/{}", stage.name, target.argument());
+        lines.push(format!("worst  kubectl trackway why {} {path}", picture.run));
     }
     if let Some(stage) = worth_reading(picture).filter(|_| !tree.offline) {
         lines.push(format!(
@@ -154,6 +77,34 @@ fn footer(picture: &Picture, tree: TreeStyle) -> String {
     if lines.is_empty() { String::new() } else { format!("\n{}\n", lines.join("\n")) }
 }
 
+/// What failed, what the debugger says of it, and where to read on.
+fn failed(picture: &Picture, failure: &Failure, tree: TreeStyle) -> Vec<String> {
+    let stage = failure.stage.as_deref().unwrap_or_default();
+    let target = failure.target.as_ref().map(|key| format!("/{}", one_line(key))).unwrap_or_default();
+    let at = if stage.is_empty() { String::new() } else { format!(" at {stage}{target}") };
+    let message = one_line(&failure.message);
+    let message = message.strip_prefix(&format!("{stage}: ")).unwrap_or(&message);
+    let mut lines = vec![tree.style.paint(Colour::Bad, &format!("failed{at}: {}: {message}", failure.reason))];
+    if let Some(diagnosis) = &picture.diagnosis {
+        lines.push(format!("cause  {}", one_line(&diagnosis.root_cause)));
+        lines.push(format!("fix    {}", one_line(&diagnosis.suggested_fix)));
+    }
+    if let Some(reason) = &picture.undiagnosed {
+        lines.push(format!("cause  not diagnosed: {reason}"));
+    }
+    if !tree.offline {
+        lines.push(format!("why    kubectl trackway why {}", picture.run));
+    }
+    lines
+}
+
+/// The worst target that failed.
+fn worst(picture: &Picture) -> Option<(&StagePicture, &TargetPicture)> {
+    let fan_outs = picture.stages.iter().filter_map(|stage| Some((stage, stage.targets.as_ref()?)));
+    let mut worst = fan_outs.flat_map(|(stage, targets)| targets.worst.iter().map(move |index| (stage, targets.target(*index))));
+    worst.find_map(|(stage, target)| Some((stage, target.filter(|target| target.phase == TargetPhase::Failed)?)))
+}
+
 /// The stage that failed, else the one that was tried again most, else the last that wrote something.
 fn worth_reading(picture: &Picture) -> Option<&StagePicture> {
     let written = picture.stages.iter().filter(|stage| stage.attempts.iter().any(|attempt| attempt.verdict.is_some()));
@@ -162,15 +113,22 @@ fn worth_reading(picture: &Picture) -> Option<&StagePicture> {
 }
 
 /// Where `total` went; parts too small to show are left out.
-fn parts(timing: &StageMillis, total: u64) -> String {
-    let StageMillis { queued, pod_start, generate, judge, operator, paused } = timing;
+fn parts(picture: &Picture, total: u64) -> String {
+    let own = |wanted: fn(Option<WorkKind>) -> bool| {
+        let stages = picture.stages.iter().filter(|stage| wanted(stage.kind));
+        stages.filter_map(|stage| stage.timing.as_ref()).map(|timing| timing.generate).sum::<u64>()
+    };
+    let timing = &picture.timing;
     let named = [
-        ("generate", *generate),
-        ("judge", *judge),
-        ("pod start", *pod_start),
-        ("queued", *queued),
-        ("operator", *operator),
-        ("paused", *paused),
+        ("generate", own(|kind| !matches!(kind, Some(WorkKind::Container | WorkKind::Broadcast)))),
+        ("container", own(|kind| kind == Some(WorkKind::Container))),
+        ("judge", timing.judge),
+        ("broadcast", own(|kind| kind == Some(WorkKind::Broadcast))),
+        ("debugger", picture.debugger_millis.unwrap_or(0)),
+        ("pod start", timing.pod_start),
+        ("queued", timing.queued),
+        ("operator", timing.operator),
+        ("paused", timing.paused),
     ];
     let short = total < 1_000;
     let smallest = if short { 1 } else { 50 };
@@ -197,36 +155,6 @@ fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
-}
-
-fn mark(phase: StagePhase, style: Style) -> &'static str {
-    match phase {
-        StagePhase::Pending => style.sign("·", "."),
-        StagePhase::Running => style.sign("⟳", ">"),
-        StagePhase::Succeeded => style.sign("✔", "+"),
-        StagePhase::Failed => style.sign("✖", "x"),
-        StagePhase::Stopped => style.sign("■", "-"),
-    }
-}
-
-fn stage_word(phase: StagePhase) -> &'static str {
-    match phase {
-        StagePhase::Pending => "Pending",
-        StagePhase::Running => "Running",
-        StagePhase::Succeeded => "Succeeded",
-        StagePhase::Failed => "Failed",
-        StagePhase::Stopped => "Stopped",
-    }
-}
-
-fn stage_colour(phase: StagePhase) -> Colour {
-    match phase {
-        StagePhase::Pending => Colour::Faint,
-        StagePhase::Running => Colour::Busy,
-        StagePhase::Succeeded => Colour::Good,
-        StagePhase::Failed => Colour::Bad,
-        StagePhase::Stopped => Colour::Warn,
-    }
 }
 
 fn phase_colour(phase: Phase) -> Colour {
