@@ -47,13 +47,9 @@ pub(crate) fn begin(draft: &mut Draft<'_>, revision: &Revision, debugger: &Resol
         error: None,
         tokens: 0,
     });
-    let (stage, reason) = draft
-        .status
-        .failure
-        .as_ref()
-        .map_or(("the run", "Failed"), |failure| (failure.stage.as_deref().unwrap_or("the run"), failure.reason.as_str()));
+    let stage = draft.status.failure.as_ref().and_then(|failure| failure.stage.as_deref()).unwrap_or("a stage");
     let limit = for_people(debugger.timeout_millis);
-    let message = format!("{stage} failed: {reason}; the debugger looks why, for at most {limit}");
+    let message = format!("{stage} has failed; the debugger looks why, for at most {limit}");
     draft.out.why.push(message.clone());
     pause_clock(&mut draft.status, revision.limits.active_deadline_millis, draft.now);
     draft.delete_active_jobs();

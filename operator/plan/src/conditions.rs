@@ -1,10 +1,9 @@
 //! Conditions: observations for machines, kept in step with the phase.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use trackway_crds::{
-    status::{BatchRunStatus, MAX_MESSAGE_BYTES, Phase},
-    text,
+    conditions,
+    status::{BatchRunStatus, Phase},
 };
 
 /// Sets every condition that follows from the phase. `reason` and `message` say why it is in it.
@@ -29,33 +28,10 @@ pub(crate) fn diagnosed(status: &mut BatchRunStatus, holds: bool, reason: &str, 
 }
 
 fn set(status: &mut BatchRunStatus, type_: &str, holds: bool, reason: &str, message: &str, now: Timestamp) {
-    let value = if holds { "True" } else { "False" };
-    let observed_generation = Some(status.observed_generation);
-    let message = text::cut(message, MAX_MESSAGE_BYTES);
-    let Some(condition) = status.conditions.iter_mut().find(|condition| condition.type_ == type_) else {
-        // "Not suspended" is news only to someone who was told "suspended".
-        if type_ != "Suspended" || holds {
-            status.conditions.push(Condition {
-                type_: type_.into(),
-                status: value.into(),
-                reason: reason.into(),
-                message,
-                observed_generation,
-                last_transition_time: Time(whole_seconds(now)),
-            });
-        }
-        return;
-    };
-    if condition.status != value {
-        condition.last_transition_time = Time(whole_seconds(now));
-        condition.status = value.into();
+    let told = status.conditions.iter().any(|condition| condition.type_ == type_);
+    // "Not suspended" is news only to someone who was told "suspended".
+    if told || type_ != "Suspended" || holds {
+        let generation = Some(status.observed_generation);
+        conditions::set(&mut status.conditions, type_, holds.into(), reason, message, generation, now);
     }
-    condition.reason = reason.into();
-    condition.message = message;
-    condition.observed_generation = observed_generation;
-}
-
-// Condition times have whole seconds; anything finer would differ from what the API server gives back.
-fn whole_seconds(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }

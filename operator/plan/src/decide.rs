@@ -286,7 +286,7 @@ pub(crate) fn fail_stage(
     let name = stage.name.clone();
     let message = format!("{name}: {message}");
     draft.event(EventReason::StageFailed, name.clone(), format!("{name}: {reason}"));
-    draft.out.why.push(format!("the run failed: {reason}: {message}"));
+    draft.out.why.push(format!("the stage failed: {reason}: {message}"));
     draft.write_failure(Some(name), target, class, reason, &message);
     // A debugger would need tokens as well.
     let debugger = draft.revision().and_then(|revision| Some((revision, revision.debugger.as_ref()?)));

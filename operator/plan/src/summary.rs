@@ -37,7 +37,7 @@ fn failed_best(stages: &[StageStatus]) -> Option<Score> {
     let failed = stages.iter().find(|stage| stage.phase == StagePhase::Failed)?;
     match &failed.targets {
         // The target that decided it comes first.
-        Some(targets) => targets.worst.first()?.score,
+        Some(targets) => targets.worst.first().filter(|worst| worst.error.is_some())?.score,
         None => attempts::best(failed)?.score,
     }
 }

@@ -13,13 +13,17 @@ use common::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use trackway_crds::{
     BatchRunStatus, Score,
-    contracts::{ErrorClass, Tokens},
+    contracts::{
+        CONTRACT, Diagnosis, ErrorClass, Evidence, ListInfo, MAX_EVIDENCE, ResultMillis, ResultPhase, StageResult, Tokens,
+    },
+    ledger::{Ledger, MAX_TARGETS},
+    names::DEBUGGER,
     status::{
-        AttemptStatus, Failure, MAX_FEEDBACK_BYTES, MAX_MESSAGE_BYTES, MAX_STATUS_BYTES, Phase, StageMillis, StagePhase,
-        StageStatus, Summary, TryError, Used, Verdict,
+        AttemptStatus, CatchStatus, Failure, MAX_FEEDBACK_BYTES, MAX_MESSAGE_BYTES, MAX_STATUS_BYTES, Phase, StageMillis,
+        StagePhase, StageStatus, Summary, TargetError, TargetsStatus, TryError, Used, Verdict, WaveStatus, WorstTarget,
     },
 };
-use trackway_plan::{plan, stored_bytes};
+use trackway_plan::{ArrivedResult, plan, stored_bytes, wave_text};
 
 /// More milliseconds than a run can last, more tokens than it can use: 16 digits.
 const MANY: u64 = 9_999_999_999_999_999;
@@ -140,6 +144,127 @@ fn inv04_the_largest_status_is_written_under_the_bound() {
     println!("largest status: {} bytes, written {}, at its end {}, of {MAX_STATUS_BYTES}", bytes[0], bytes[1], bytes[2]);
     assert_eq!(version.status.phase, Some(Phase::Failed));
     assert!(bytes[1] <= MAX_STATUS_BYTES - 2_048 && bytes[2] <= MAX_STATUS_BYTES, "{bytes:?}");
+}
+
+/// A fan-out over as many targets as there may be, in `waves` waves that nothing shortens.
+fn fan_out(n: usize, waves: usize) -> StageStatus {
+    let scattered: Vec<u32> = (0..256).map(|n| 488 + 2 * n).collect();
+    let wave = |wave: usize| WaveStatus {
+        wave: 4_000 + u32::try_from(wave).unwrap(),
+        try_: 9,
+        job_uid: "u".repeat(36),
+        targets: wave_text(&scattered),
+        targets_per_pod: 32,
+        started_at: moment(),
+    };
+    let worst = |index| WorstTarget {
+        index,
+        key: "k".repeat(64),
+        attempt: 10,
+        score: Some(Score::from_thousandths(999)),
+        error: Some(TargetError { class: ErrorClass::Infrastructure, reason: "R".repeat(64), message: "m".repeat(96) }),
+    };
+    let targets = TargetsStatus {
+        total: 1000,
+        running: 256,
+        succeeded: 1000,
+        failed: 1000,
+        retries: 14_000,
+        lowest: Some(Score::from_thousandths(999)),
+        ledger: Ledger::new(MAX_TARGETS).encode(),
+        cut: 4_100,
+        due_since: Some(moment()),
+        updated_at: moment(),
+        accounted_until: moment(),
+        waves: (0..waves).map(wave).collect(),
+        worst: (995..1000).map(worst).collect(),
+    };
+    StageStatus { attempts: Vec::new(), input: None, output: None, targets: Some(targets), ..stage(n) }
+}
+
+fn largest_diagnosis() -> Diagnosis {
+    let evidence = || Evidence { piece: "p".repeat(64), sha256: "f".repeat(64), bytes: 4 << 20 };
+    Diagnosis {
+        root_cause: "r".repeat(2_000),
+        suggested_fix: "f".repeat(2_000),
+        continuation_prompt: "c".repeat(9_000),
+        evidence: (0..9).map(|_| evidence()).collect(),
+        dropped_evidence: 9,
+        confidence: Score::from_thousandths(999),
+        model: "m".repeat(999),
+        full: reference("diagnosis"),
+    }
+}
+
+/// Two fan-outs over 1,000 targets, one of which has failed with eight waves as scattered as can be, and a debugger that answered
+/// at length: the last write is under the bound, with every ledger, counter, condition and the failure as they were.
+#[test]
+fn inv04_two_fan_outs_and_a_diagnosis_are_written_under_the_bound() {
+    let mut story = tell(ONE_STAGE);
+    let mut version = story.cluster().run().clone();
+    let error = TryError { class: ErrorClass::Infrastructure, reason: "R".repeat(64), message: "m".repeat(MAX_MESSAGE_BYTES) };
+    let mut before = BatchRunStatus { phase: Some(Phase::Diagnosing), completed_at: None, ..largest() };
+    before.catch = Some(CatchStatus {
+        started_at: moment(),
+        deadline_at: MicroTime("2026-11-22T15:30:00.123456Z".parse().unwrap()),
+        try_: 1,
+        job_uid: Some("job-1".into()),
+        try_started_at: Some(moment()),
+        not_before: Some(moment()),
+        error: Some(error),
+        tokens: MANY - 1_200,
+    });
+    before.stages = (0..STAGES - 2).map(stage).chain([fan_out(10, 0), fan_out(11, 8)]).collect();
+    before.stages.last_mut().unwrap().phase = StagePhase::Failed;
+    let lists = |field: &str| (field.repeat(64), ListInfo { count: 1000, keys_sha256: "f".repeat(64) });
+    before.stages[0].lists = [lists("a"), lists("b")].into();
+    version.status = before.clone();
+    let mut observed = story.observe(None);
+    let result = diagnosis_result(largest_diagnosis());
+    observed.results = vec![ArrivedResult { result, arrived_at: story.now }];
+    let planned = plan(&Cluster::plan_run(&version), &version.status, &observed, story.now);
+    let after = planned.status.expect("the diagnosis is recorded");
+    let (full, written) = (stored_bytes(&before), stored_bytes(&after));
+    println!("two fan-outs: {full} bytes before, {written} written with a diagnosis, of {MAX_STATUS_BYTES}");
+    assert_eq!(after.phase, Some(Phase::Failed));
+    assert!(written <= MAX_STATUS_BYTES, "{written}");
+    let diagnosis = after.diagnosis.expect("it is kept");
+    assert!(diagnosis.evidence.len() == MAX_EVIDENCE && !diagnosis.continuation_prompt.is_empty());
+    assert_eq!((after.failure, after.conditions.len()), (before.failure, before.conditions.len() + 1));
+    let kept = |stages: &[StageStatus]| -> Vec<_> {
+        let targets = |stage: &StageStatus| {
+            let targets = stage.targets.as_ref()?;
+            Some((targets.ledger.clone(), targets.waves.clone(), targets.worst.first()?.clone()))
+        };
+        stages.iter().map(|stage| (stage.used.clone(), stage.millis.clone(), targets(stage))).collect()
+    };
+    assert_eq!(kept(&after.stages), kept(&before.stages));
+}
+
+fn diagnosis_result(diagnosis: Diagnosis) -> StageResult {
+    StageResult {
+        contract: CONTRACT,
+        run: common::track::RUN_UID.into(),
+        stage: DEBUGGER.into(),
+        index: 0,
+        attempt: 1,
+        try_: 1,
+        pod: "pod-1".into(),
+        phase: ResultPhase::Done,
+        score: None,
+        dimensions: Default::default(),
+        feedback: None,
+        input: None,
+        output: None,
+        record: None,
+        gaps: None,
+        key: None,
+        lists: Default::default(),
+        diagnosis: Some(diagnosis),
+        tokens: Tokens { input: 1_200, ..Tokens::default() },
+        millis: ResultMillis::default(),
+        error: None,
+    }
 }
 
 /// What is left of `status` when an operator writes it: the run goes on in its last stage.

@@ -139,10 +139,15 @@ fn silent_targets(
         draft.wake_at.push(later(draft.now, 1_000));
         let keep = |(_, outcome): &(u32, Outcome)| !may_have_reported(outcome);
         let held = ended.iter().filter(|ended| !keep(ended)).count();
-        draft.out.why.push(format!("{held} targets have lost their pods; waits for the stream before calling them lost"));
+        let held = targets_text(held);
+        draft.out.why.push(format!("the pods of {held} are gone; waits for the stream before calling them lost"));
         ended.retain(keep);
     }
     ended
+}
+
+fn targets_text(count: usize) -> String {
+    if count == 1 { "1 target".into() } else { format!("{count} targets") }
 }
 
 /// A pod that never started said nothing.
@@ -153,7 +158,7 @@ fn may_have_reported(outcome: &Outcome) -> bool {
 fn wait(draft: &mut Draft<'_>, wave: &WaveStatus, job: Option<&JobView>, waits: usize) {
     match job {
         Some(job) if job.suspended && job.pods.is_empty() => draft.release_again(job),
-        _ => draft.out.why.push(format!("waits for {waits} targets of wave {}", wave.wave)),
+        _ => draft.out.why.push(format!("waits for {} of wave {}", targets_text(waits), wave.wave)),
     }
 }
 

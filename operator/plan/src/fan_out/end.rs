@@ -99,7 +99,9 @@ fn succeed(draft: &mut Draft<'_>, fan_out: &FanOut<'_>, failed: u32, tolerated: 
     let (total, retries) = stage.targets.as_ref().map_or((0, 0), |targets| (targets.total, targets.retries));
     let failed = if failed > 0 { format!(", {failed} failed ({tolerated} tolerated)") } else { String::new() };
     let succeeded = fan_out.ledger.count(|state| state == TargetState::Succeeded);
-    let note = format!("{name}: {total} targets: {succeeded} ok{failed}, {retries} retries in {took}");
+    let targets = if total == 1 { "target" } else { "targets" };
+    let retries = if retries == 1 { "1 retry".into() } else { format!("{retries} retries") };
+    let note = format!("{name}: {total} {targets}: {succeeded} ok{failed}, {retries} in {took}");
     draft.out.why.push(note.clone());
     draft.event(EventReason::StageSucceeded, name, note);
 }
