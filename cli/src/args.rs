@@ -41,7 +41,8 @@ pub enum Command {
     /// Say what is wrong with Tracks, prompts and schemas, with file and line, before anything is applied.
     #[command(after_help = "Example:\n  trackway lint -f tracks/churn.yaml -f prompts/")]
     Lint(LintArgs),
-    /// Run a Track on this machine, without a cluster: the same engine, your model server, a picture at the end.
+    /// Run a Track on this machine, without a cluster: the same engine, your model server, a picture at the end. Notices are
+    /// not sent.
     #[command(
         after_help = "Example:\n  trackway simulate -f tracks/churn.yaml -f prompts/ --batch events.jsonl --llm-url http://localhost:8000/v1"
     )]
@@ -209,6 +210,9 @@ pub struct SimulateArgs {
     /// API key of the server; better as an environment variable, because other users of this machine can read a command line.
     #[arg(long, env = "TRACKWAY_LLM_KEY", hide_env_values = true, value_name = "KEY")]
     pub llm_key: Option<Password>,
+    /// What the program of a stage would write, as a JSON file, because images cannot be run here; once for each such stage.
+    #[arg(long = "container", value_parser = container, value_name = "STAGE=FILE")]
+    pub containers: Vec<(String, PathBuf)>,
     /// Keep inputs, outputs, verdicts and records in this folder.
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
@@ -305,6 +309,13 @@ fn priority(text: &str) -> Result<Priority, String> {
         .into_iter()
         .find(|priority| priority.as_str().eq_ignore_ascii_case(text))
         .ok_or_else(|| "use High, Medium or Low".to_owned())
+}
+
+fn container(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((stage, file)) if !stage.is_empty() && !file.is_empty() => Ok((stage.to_owned(), PathBuf::from(file))),
+        _ => Err("write it as STAGE=FILE".to_owned()),
+    }
 }
 
 fn label(text: &str) -> Result<(String, String), String> {

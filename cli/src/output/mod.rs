@@ -84,7 +84,7 @@ impl<'a> Wanted<'a> {
                 (index, attempt.map_or_else(|| last_attempt(targets, index), Ok)?)
             }
             (Some(targets), None) if kind == NameKind::Output && attempt.is_none() => {
-                return composed::output(payloads, self.stage, targets).await;
+                return composed::output(payloads, run, revision, self.stage, targets).await;
             }
             (Some(_), None) => bail!(
                 "stage {name} is a fan-out: each of its targets has its own {} and attempts; say {name}/KEY or {name}/INDEX",

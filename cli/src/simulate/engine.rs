@@ -1,34 +1,28 @@
 //! The loop the operator runs, against Jobs that are tasks of this process.
 
+use super::pods::{Means, Pods};
 use crate::submit::Batch;
-use anyhow::{anyhow, ensure};
+use anyhow::ensure;
 use bytes::Bytes;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-use tokio::{
-    task::JoinSet,
-    time::{Instant, timeout},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::task::LocalSet;
 use trackway_crds::{
     BatchRun, BatchRunSpec, BatchRunStatus,
     batch_run::{BatchSpec, TrackRef},
-    contracts::{Assignment, Revision, StageResult},
-    names::run_name,
-    status::Phase,
+    contracts::{Revision, StageResult},
+    ledger::{Ledger, TargetState},
+    names::{DEBUGGER, run_name},
+    status::{Phase, StagePhase, StageStatus},
 };
-use trackway_plan::{
-    After, ArrivedResult, Finished, JobIntent, JobView, Observed, Plan, PodView, RevisionView, Run, check, plan,
-};
+use trackway_plan::{After, Observed, Plan, RevisionView, Run, check, plan};
 use trackway_resolve::{Resolved, revision_name};
 use trackway_store::PayloadStore;
-use trackway_worker::{AttemptJob, Models, Outside, Webhooks, attempt_deadline, run_pod};
+use trackway_worker::Models;
 
-const NAMESPACE: &str = "simulated";
+/// Namespace of a simulated run and its payloads.
+pub(crate) const NAMESPACE: &str = "simulated";
 
 /// A run that has ended.
 #[derive(Clone, Debug)]
@@ -39,37 +33,24 @@ pub struct Simulated {
     pub revision: Revision,
 }
 
-/// Runs `resolved` on `batch` to its end. Payloads go to `store`; `tell` hears what happens, in words.
+/// What a simulation works with. Notices are never sent.
+#[derive(Debug)]
+pub struct Outfit {
+    /// Where payloads go.
+    pub store: PayloadStore,
+    /// The models.
+    pub models: Models,
+    /// What the program of a container stage would write, by stage: images cannot be run here.
+    pub containers: BTreeMap<String, Bytes>,
+}
+
+/// Runs `resolved` on `batch` to its end. `tell` hears what happens, in words.
 ///
 /// # Errors
 /// When the store fails, or the planner breaks one of its own rules.
-pub async fn simulate(
-    resolved: &Resolved,
-    batch: &Batch,
-    store: &PayloadStore,
-    models: Models,
-    mut tell: impl FnMut(&str),
-) -> anyhow::Result<Simulated> {
-    let mut world = World::new(resolved, batch, store, models).await?;
-    loop {
-        world.hear();
-        let plan = world.plan()?;
-        plan.events.iter().for_each(|event| tell(&event.note));
-        if let Some(intent) = plan.create {
-            world.create(intent);
-            continue;
-        }
-        if let Some(status) = plan.status {
-            world.status = status;
-        }
-        for act in plan.after {
-            world.apply(act)?;
-        }
-        if world.status.phase.is_some_and(Phase::is_finished) {
-            return Ok(world.ended());
-        }
-        world.wait(plan.requeue.unwrap_or(Duration::from_secs(1))).await?;
-    }
+pub async fn simulate(resolved: &Resolved, batch: &Batch, outfit: Outfit, tell: impl FnMut(&str)) -> anyhow::Result<Simulated> {
+    let world = World::new(resolved, batch, outfit).await?;
+    LocalSet::new().run_until(world.live(tell)).await
 }
 
 /// What a cluster would hold.
@@ -81,19 +62,41 @@ struct World {
     status: BatchRunStatus,
     revision_name: String,
     revision: Arc<Revision>,
-    files: BTreeMap<String, String>,
-    jobs: Vec<JobView>,
-    assignments: BTreeMap<String, Assignment>,
-    results: Vec<ArrivedResult>,
-    pods: JoinSet<Vec<StageResult>>,
-    store: PayloadStore,
-    models: Arc<Models>,
+    pods: Pods,
 }
 
 impl World {
-    async fn new(resolved: &Resolved, batch: &Batch, store: &PayloadStore, models: Models) -> anyhow::Result<Self> {
+    /// Observe, plan, check, apply, until the run has ended.
+    async fn live(mut self, mut tell: impl FnMut(&str)) -> anyhow::Result<Simulated> {
+        loop {
+            self.pods.hear()?;
+            let plan = self.plan()?;
+            plan.events.iter().for_each(|event| tell(&event.note));
+            if let Some(intent) = plan.create {
+                self.pods.create(intent);
+                continue;
+            }
+            if let Some(status) = plan.status {
+                self.status = status;
+                self.forget();
+            }
+            for act in plan.after {
+                match act {
+                    After::Release { uid, .. } => self.pods.release(&uid)?,
+                    After::Delete { uid, .. } => self.pods.delete(&uid),
+                }
+            }
+            if self.status.phase.is_some_and(Phase::is_finished) {
+                return Ok(self.ended());
+            }
+            self.pods.wait(plan.requeue.unwrap_or(Duration::from_secs(1))).await?;
+        }
+    }
+
+    async fn new(resolved: &Resolved, batch: &Batch, outfit: Outfit) -> anyhow::Result<Self> {
         let now = Timestamp::now();
         let info = &batch.info;
+        let Outfit { store, models, containers } = outfit;
         let input = store.put_batch(NAMESPACE, Bytes::from(batch.document.clone())).await?;
         let spec = BatchRunSpec {
             track_ref: TrackRef { name: resolved.revision.track.clone() },
@@ -111,6 +114,8 @@ impl World {
             cancel: false,
         };
         let name = run_name(&resolved.revision.track, &info.id);
+        let revision = Arc::new(resolved.revision.clone());
+        let files = resolved.files.clone();
         Ok(Self {
             // A uid of its own, so that a folder may hold many simulations of one batch.
             uid: format!("{name}-{}", now.as_microsecond()),
@@ -119,14 +124,8 @@ impl World {
             spec,
             status: BatchRunStatus::default(),
             revision_name: revision_name(&resolved.revision.track, resolved),
-            revision: Arc::new(resolved.revision.clone()),
-            files: resolved.files.clone(),
-            jobs: Vec::new(),
-            assignments: BTreeMap::new(),
-            results: Vec::new(),
-            pods: JoinSet::new(),
-            store: store.clone(),
-            models: Arc::new(models),
+            revision: revision.clone(),
+            pods: Pods::new(Means { revision, files, store, models, containers }),
         })
     }
 
@@ -141,8 +140,8 @@ impl World {
         };
         let observed = Observed {
             revision: RevisionView::Available { name: self.revision_name.clone(), revision: self.revision.clone() },
-            jobs: self.jobs.clone(),
-            results: self.results.clone(),
+            jobs: self.pods.jobs.clone(),
+            results: self.pods.results.clone(),
             results_known: true,
             refusal: None,
         };
@@ -152,89 +151,14 @@ impl World {
         Ok(plan)
     }
 
-    fn create(&mut self, intent: JobIntent) {
-        let uid = format!("job-{}", self.jobs.len() + 1);
-        self.jobs.push(JobView {
-            name: intent.name,
-            uid: uid.clone(),
-            owned: true,
-            revision: Some(intent.assignment.revision.clone()),
-            wave: intent.assignment.wave.clone(),
-            suspended: true,
-            deleting: false,
-            ended: None,
-            pods: Vec::new(),
+    /// Drops the results that are on record: only those of open tries matter.
+    fn forget(&mut self) {
+        let diagnosing = self.status.phase == Some(Phase::Diagnosing);
+        let open: Vec<_> = self.status.stages.iter().filter(|stage| stage.phase == StagePhase::Running).map(Open::of).collect();
+        self.pods.results.retain(|arrived| match arrived.result.stage.as_str() {
+            DEBUGGER => diagnosing,
+            _ => open.iter().any(|open| open.is_about(&arrived.result)),
         });
-        self.assignments.insert(uid, intent.assignment);
-    }
-
-    fn apply(&mut self, act: After) -> anyhow::Result<()> {
-        match act {
-            After::Release { uid, .. } => self.release(&uid),
-            After::Delete { uid, .. } => {
-                self.jobs.iter_mut().filter(|job| job.uid == uid).for_each(|job| job.deleting = true);
-                Ok(())
-            }
-        }
-    }
-
-    /// The Job's pod starts at once: here it is a task.
-    fn release(&mut self, uid: &str) -> anyhow::Result<()> {
-        let job = self
-            .jobs
-            .iter_mut()
-            .find(|job| job.uid == uid)
-            .ok_or_else(|| anyhow!("Job {uid} is released, but was never made"))?;
-        if !std::mem::replace(&mut job.suspended, false) {
-            return Ok(());
-        }
-        let assignment = self.assignments.get(uid).cloned().ok_or_else(|| anyhow!("Job {uid} has no assignment"))?;
-        let pod_uid = format!("pod-of-{uid}");
-        job.pods.push(PodView { uid: pod_uid.clone(), started: true, ..PodView::default() });
-        let timeout = self.revision.stage(&assignment.stage).map_or(60_000, |stage| stage.timeout_millis);
-        let attempt = AttemptJob {
-            assignment,
-            revision: (*self.revision).clone(),
-            files: self.files.clone(),
-            pod_uid,
-            pod_index: 0,
-            deadline: attempt_deadline(Instant::now(), timeout),
-        };
-        let (store, models) = (self.store.clone(), self.models.clone());
-        self.pods.spawn(async move {
-            let told = Mutex::new(Vec::new());
-            let tell = |result| told.lock().unwrap_or_else(PoisonError::into_inner).push(result);
-            run_pod(&attempt, &store, &Outside { models: &models, webhooks: &Webhooks::DryRun }, Timestamp::now, &tell).await;
-            told.into_inner().unwrap_or_else(PoisonError::into_inner)
-        });
-        Ok(())
-    }
-
-    /// Waits until a pod reports or it is time to look again.
-    async fn wait(&mut self, limit: Duration) -> anyhow::Result<()> {
-        if self.pods.is_empty() {
-            tokio::time::sleep(limit).await;
-            return Ok(());
-        }
-        if let Ok(Some(results)) = timeout(limit, self.pods.join_next()).await {
-            let results = results.map_err(|error| anyhow!("a worker ended without a result: {error}"))?;
-            results.into_iter().for_each(|result| self.report(result));
-        }
-        Ok(())
-    }
-
-    /// Takes what has come in meanwhile.
-    fn hear(&mut self) {
-        while let Some(Ok(results)) = self.pods.try_join_next() {
-            results.into_iter().for_each(|result| self.report(result));
-        }
-    }
-
-    fn report(&mut self, result: StageResult) {
-        for pod in self.jobs.iter_mut().flat_map(|job| &mut job.pods).filter(|pod| pod.uid == result.pod) {
-            pod.finished = Some(Finished { ok: true, ..Finished::default() });
-        }
-        self.results.push(ArrivedResult { result, arrived_at: Timestamp::now() });
     }
 
     fn ended(self) -> Simulated {
@@ -243,5 +167,28 @@ impl World {
         run.metadata.uid = Some(self.uid);
         run.status = Some(self.status);
         Simulated { run, revision: (*self.revision).clone() }
+    }
+}
+
+/// A stage in work, and where its targets stand.
+struct Open<'a> {
+    stage: &'a str,
+    ledger: Option<Ledger>,
+}
+
+impl<'a> Open<'a> {
+    fn of(stage: &'a StageStatus) -> Self {
+        let ledger = stage.targets.as_ref().and_then(|targets| Ledger::decode(&targets.ledger).ok());
+        Self { stage: &stage.name, ledger }
+    }
+
+    fn is_about(&self, result: &StageResult) -> bool {
+        let target = |ledger: &Ledger| ledger.0.get(usize::try_from(result.index).unwrap_or(usize::MAX)).copied();
+        self.stage == result.stage
+            && self.ledger.as_ref().is_none_or(|ledger| {
+                target(ledger).is_some_and(|target| {
+                    target.state == TargetState::Running && (target.attempt, target.try_()) == (result.attempt, result.try_)
+                })
+            })
     }
 }

@@ -6,12 +6,13 @@ use crate::{
     sources::Sources,
     submit::{Batch, make_batch, order, read_events},
 };
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
+use bytes::Bytes;
 use jiff::Timestamp;
 use std::{collections::BTreeMap, fs, path::Path};
 use trackway_crds::{
     ModelEndpointSpec, TrackSpec,
-    contracts::{BatchDocument, BatchInfo},
+    contracts::{BatchDocument, BatchInfo, ResolvedWork},
 };
 use trackway_resolve::{Resolved, resolve};
 
@@ -19,6 +20,8 @@ use trackway_resolve::{Resolved, resolve};
 pub(super) struct Inputs {
     pub(super) tracks: Vec<Resolved>,
     pub(super) batch: Batch,
+    /// What the programs of container stages would write, by stage.
+    pub(super) containers: BTreeMap<String, Bytes>,
 }
 
 impl Inputs {
@@ -32,8 +35,9 @@ impl Inputs {
         let batch = batch(args)?;
         let tracks = chosen(&sources, args, &batch.info)?;
         let resolved =
-            tracks.into_iter().map(|(name, spec)| resolved(&sources, args, &name, spec)).collect::<anyhow::Result<_>>()?;
-        Ok(Ok(Self { tracks: resolved, batch }))
+            tracks.into_iter().map(|(name, spec)| resolved(&sources, args, &name, spec)).collect::<anyhow::Result<Vec<_>>>()?;
+        let containers = containers(args, &resolved)?;
+        Ok(Ok(Self { tracks: resolved, batch, containers }))
     }
 }
 
@@ -81,6 +85,37 @@ fn resolved(sources: &Sources, args: &SimulateArgs, name: &str, mut spec: TrackS
         let faults = faults.iter().map(|fault| format!("\n  {fault}")).collect::<String>();
         anyhow!("Track {name} cannot run (--llm-url takes the place of every ModelEndpoint):{faults}")
     })
+}
+
+/// What `--container` names: an output for every stage that runs a program, and for no other.
+fn containers(args: &SimulateArgs, tracks: &[Resolved]) -> anyhow::Result<BTreeMap<String, Bytes>> {
+    let stages = tracks.iter().flat_map(|track| &track.revision.stages);
+    let images: BTreeMap<_, _> = stages
+        .filter_map(|stage| match &stage.work {
+            ResolvedWork::Container { image, .. } => Some((stage.name.as_str(), image.as_str())),
+            _ => None,
+        })
+        .collect();
+    let mut outputs = BTreeMap::new();
+    for (stage, path) in &args.containers {
+        if !images.contains_key(stage.as_str()) {
+            let there =
+                if images.is_empty() { "none does".to_owned() } else { images.keys().copied().collect::<Vec<_>>().join(", ") };
+            bail!("--container {stage}: no stage of that name runs a program; those that do: {there}");
+        }
+        let bytes = fs::read(path).with_context(|| format!("--container {stage}: cannot read {}", path.display()))?;
+        let output: serde_json::Value =
+            serde_json::from_slice(&bytes).with_context(|| format!("--container {stage}: {} is not JSON", path.display()))?;
+        ensure!(output.is_object(), "--container {stage}: {} must hold an object, as output.json does", path.display());
+        outputs.insert(stage.clone(), Bytes::from(bytes));
+    }
+    match images.into_iter().find(|(stage, _)| !outputs.contains_key(*stage)) {
+        Some((stage, image)) => bail!(
+            "stage {stage} runs image {image}, which cannot be done without a cluster: give the output it would write, \
+             --container {stage}=FILE.json"
+        ),
+        None => Ok(outputs),
+    }
 }
 
 /// The server at `url` under the name of every endpoint the Track uses.

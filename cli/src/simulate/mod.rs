@@ -3,16 +3,19 @@
 
 mod engine;
 mod inputs;
+mod pods;
 
-pub use engine::{Simulated, simulate};
+pub use engine::{Outfit, Simulated, simulate};
 
 use crate::{
     args::SimulateArgs,
     exit::Outcome,
+    payloads::Payloads,
     screen::{Format, Screen},
-    tree::{Picture, TreeInput, TreeStyle, render_tree},
+    tree::{Found, Picture, TreeInput, TreeStyle, Wanted, render_tree},
 };
 use anyhow::{Context, anyhow};
+use engine::NAMESPACE;
 use inputs::Inputs;
 use jiff::Timestamp;
 use std::{fs, path::Path};
@@ -35,9 +38,10 @@ pub(crate) async fn run(args: &SimulateArgs, screen: &mut Screen) -> anyhow::Res
     for resolved in &inputs.tracks {
         let access = Access { api_key: args.llm_key.as_ref().map(|key| key.expose().into()), ca_bundle_pem: None };
         let models = Models::new(move |_, _| access.clone());
-        let simulated = simulate(resolved, &inputs.batch, &store, models, |note| screen.note(note)).await?;
+        let outfit = Outfit { store: store.clone(), models, containers: inputs.containers.clone() };
+        let simulated = simulate(resolved, &inputs.batch, outfit, |note| screen.note(note)).await?;
         failed |= simulated.run.status.as_ref().and_then(|status| status.phase) != Some(Phase::Succeeded);
-        show(&simulated, args, screen)?;
+        show(&simulated, &store, args, screen).await?;
     }
     if args.keep.is_some() {
         screen.note(&format!("kept: {}", folder.path().display()));
@@ -45,9 +49,15 @@ pub(crate) async fn run(args: &SimulateArgs, screen: &mut Screen) -> anyhow::Res
     Ok(Outcome::good_if(!failed))
 }
 
-fn show(simulated: &Simulated, args: &SimulateArgs, screen: &mut Screen) -> anyhow::Result<()> {
-    let input =
-        TreeInput { run: &simulated.run, revision: Some(&simulated.revision), waiting: None, found: None, now: Timestamp::now() };
+async fn show(simulated: &Simulated, store: &PayloadStore, args: &SimulateArgs, screen: &mut Screen) -> anyhow::Result<()> {
+    let Simulated { run, revision } = simulated;
+    let payloads = Payloads::of(store, NAMESPACE, run)?;
+    let wanted = if args.all { Wanted::All } else { Wanted::Short };
+    let (found, error) = Found::gather(&payloads, run, Some(revision), wanted).await;
+    if let Some(error) = error {
+        screen.note(&format!("without some of what the payloads tell: {error:#}"));
+    }
+    let input = TreeInput { run, revision: Some(revision), waiting: None, found: Some(&found), now: Timestamp::now() };
     match screen.format {
         Format::People => {
             let style = TreeStyle { style: screen.style, all: args.all, wide: args.wide, offline: true };
