@@ -1,7 +1,7 @@
 //! A model API server: one run with every version it ever had, its Jobs, and what a release or deletion does to them.
 
 use super::track;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use trackway_crds::{BatchRunSpec, BatchRunStatus, contracts::Assignment};
 use trackway_plan::{JobIntent, JobView};
 
@@ -30,7 +30,7 @@ pub struct Cluster {
     /// Every version of the run, oldest first: a stale reader may see any.
     pub versions: Vec<Version>,
     /// Every state of the Jobs, oldest first: the last one is now.
-    pub jobs: Vec<Vec<JobView>>,
+    pub jobs: Vec<Vec<Arc<JobView>>>,
     /// What each Job's pod is told, by uid.
     pub assignments: BTreeMap<String, Assignment>,
     /// While set, no Job is taken.
@@ -48,12 +48,16 @@ impl Cluster {
         self.versions.last().unwrap()
     }
 
-    pub fn jobs_now(&self) -> &[JobView] {
+    pub fn jobs_now(&self) -> Vec<JobView> {
+        self.shared_jobs().iter().map(|job| (**job).clone()).collect()
+    }
+
+    pub fn shared_jobs(&self) -> &[Arc<JobView>] {
         self.jobs.last().unwrap()
     }
 
     pub fn job(&self, uid: &str) -> Option<&JobView> {
-        self.jobs_now().iter().find(|job| job.uid == uid)
+        self.shared_jobs().iter().find(|job| job.uid == uid).map(|job| &**job)
     }
 
     /// Somebody edits the spec.
@@ -81,10 +85,13 @@ impl Cluster {
         if let Some(message) = &self.refuse {
             return Created::Refused(message.clone());
         }
-        if self.jobs_now().iter().any(|job| job.name == intent.name) {
+        if self.shared_jobs().iter().any(|job| job.name == intent.name) {
             return Created::Exists;
         }
-        let uid = self.add_job(&intent.name, |job| job.revision = Some(intent.assignment.revision.clone()));
+        let uid = self.add_job(&intent.name, |job| {
+            job.revision = Some(intent.assignment.revision.clone());
+            job.wave.clone_from(&intent.assignment.wave);
+        });
         self.assignments.insert(uid.clone(), intent.assignment.clone());
         Created::Made(uid)
     }
@@ -105,7 +112,7 @@ impl Cluster {
             pods: Vec::new(),
         };
         change(&mut job);
-        self.change_jobs(|jobs| jobs.push(job));
+        self.change_jobs(|jobs| jobs.push(Arc::new(job)));
         uid
     }
 
@@ -116,7 +123,7 @@ impl Cluster {
 
     /// Background deletion by uid: Job and pods go.
     pub fn delete(&mut self, name: &str, uid: &str) -> bool {
-        let found = self.jobs_now().iter().any(|job| job.name == name && job.uid == uid);
+        let found = self.shared_jobs().iter().any(|job| job.name == name && job.uid == uid);
         if found {
             self.change_jobs(|jobs| jobs.retain(|job| job.uid != uid));
         }
@@ -124,13 +131,13 @@ impl Cluster {
     }
 
     pub fn change_job(&mut self, name: &str, uid: &str, change: impl FnOnce(&mut JobView)) -> bool {
-        let Some(index) = self.jobs_now().iter().position(|job| job.name == name && job.uid == uid) else { return false };
-        self.change_jobs(|jobs| change(&mut jobs[index]));
+        let Some(index) = self.shared_jobs().iter().position(|job| job.name == name && job.uid == uid) else { return false };
+        self.change_jobs(|jobs| change(Arc::make_mut(&mut jobs[index])));
         true
     }
 
-    fn change_jobs(&mut self, change: impl FnOnce(&mut Vec<JobView>)) {
-        let mut next = self.jobs_now().to_vec();
+    fn change_jobs(&mut self, change: impl FnOnce(&mut Vec<Arc<JobView>>)) {
+        let mut next = self.shared_jobs().to_vec();
         change(&mut next);
         self.jobs.push(next);
     }

@@ -3,6 +3,10 @@
 
 pub mod cluster;
 pub mod commands;
+pub mod conduct;
+pub mod explore;
+pub mod oracle;
+pub mod report;
 pub mod said;
 pub mod sim;
 pub mod story;

@@ -14,7 +14,9 @@ impl Sim {
             0..14 => self.delete_by_hand(),
             14..28 => {
                 if let Some(uid) = self.any_job() {
-                    self.work(Event::Vanish(uid));
+                    let pods = self.cluster.job(&uid).map_or(0, |job| job.pods.len());
+                    let index = self.rng.index(0, pods.max(1) - 1);
+                    self.work(Event::Vanish(uid, u32::try_from(index).unwrap()));
                 }
             }
             28..40 => self.cluster.edit(|spec| spec.suspend = !spec.suspend),
@@ -27,6 +29,7 @@ impl Sim {
             76..86 => self.offered = if self.rng.chance(60) { Some(self.rng.index(0, 1)) } else { None },
             86 => self.revision_lost = true,
             87 => self.cluster.edit(|spec| spec.cancel = true),
+            88..92 => self.forge(),
             _ => {}
         }
         self.count("chaos");
@@ -52,20 +55,26 @@ impl Sim {
     }
 
     fn any_job(&mut self) -> Option<String> {
-        let count = self.cluster.jobs_now().len();
+        let count = self.cluster.shared_jobs().len();
         let index = if count == 0 { return None } else { self.rng.index(0, count - 1) };
-        Some(self.cluster.jobs_now()[index].uid.clone())
+        Some(self.cluster.shared_jobs()[index].uid.clone())
     }
 
     fn delete_by_hand(&mut self) {
         let Some(job) = self.any_job().and_then(|uid| self.cluster.job(&uid).cloned()) else { return };
         if self.rng.chance(30) {
             self.cluster.change_job(&job.name, &job.uid, |job| job.deleting = true);
-            self.at(self.now + 5 * SECOND, Event::Vanish(job.uid));
+            self.at(self.now + 5 * SECOND, Event::Remove(job.uid));
         } else {
-            self.cluster.delete(&job.name, &job.uid);
-            self.job_gone(&job.uid);
+            self.remove(&job.uid);
         }
+    }
+
+    pub fn remove(&mut self, uid: &str) {
+        let Some(name) = self.cluster.job(uid).map(|job| job.name.clone()) else { return };
+        self.cluster.delete(&name, uid);
+        self.job_gone(uid);
+        self.touch();
     }
 
     /// Somebody has a Job of a name that may be wanted soon.
@@ -74,8 +83,12 @@ impl Sim {
         let stage = self.revisions[0].stages[stage].name.clone();
         let number = |sim: &mut Self, most: i64| u32::try_from(sim.rng.between(1, most)).unwrap();
         let (attempt, try_) = (number(self, 3), number(self, 5));
-        let name = names::job_name(fixture::RUN, fixture::RUN_UID, &stage, attempt, try_);
-        if self.cluster.jobs_now().iter().any(|job| job.name == name) {
+        let name = match self.rng.between(0, 9) {
+            0 => names::job_name(fixture::RUN, fixture::RUN_UID, names::DEBUGGER, 1, try_),
+            1..5 => names::wave_job_name(fixture::RUN, fixture::RUN_UID, &stage, attempt, try_.min(2)),
+            _ => names::job_name(fixture::RUN, fixture::RUN_UID, &stage, attempt, try_),
+        };
+        if self.cluster.shared_jobs().iter().any(|job| job.name == name) {
             return;
         }
         let kind = self.rng.between(0, 2);

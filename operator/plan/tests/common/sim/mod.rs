@@ -2,19 +2,25 @@
 //! calls, Jobs deleted by hand, pods lost, results late, twice, never. Faults stop at some moment; then every run must end.
 
 mod chaos;
+mod jobs;
 mod ledger;
 mod operator;
 mod rng;
 mod track;
 mod worker;
 
-use super::{cluster::Cluster, track as fixture};
+use super::{
+    cluster::Cluster,
+    conduct::Conduct,
+    oracle::{History, Key},
+    track as fixture,
+};
 use jiff::{SignedDuration, Timestamp};
 use operator::Operator;
 use rng::Rng;
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, hash_map::DefaultHasher},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
     sync::Arc,
 };
@@ -33,7 +39,7 @@ const OPERATORS: usize = 2;
 const PATIENCE: i64 = 3 * 3600 * SECOND;
 /// What is watched after a run's end: late results, stale operators.
 const AFTERMATH: i64 = 900 * SECOND;
-const MOST_STEPS: u32 = 60_000;
+const MOST_STEPS: u32 = 200_000;
 
 /// What a world came to.
 pub struct Told {
@@ -46,19 +52,20 @@ pub struct Told {
     pub counts: BTreeMap<&'static str, u32>,
 }
 
-/// Something that happens at a moment, to a Job (by uid) where it says so.
+/// Something that happens at a moment: to a Job (by uid), to the pod of one of its indexes, to one of that pod's targets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Event {
-    MakePod(String),
-    Start(String),
-    Waits(String, String),
-    Generated(String),
-    Judged(String),
-    Ended(String),
+    MakePods(String),
+    Start(String, u32),
+    Waits(String, u32, &'static str),
+    Generated(String, u32, usize),
+    Judged(String, u32, usize),
+    Publish(String, u32, usize, u32),
+    Ended(String, u32),
     Completed(String),
     TimedOut(String),
-    Publish(String, u32),
-    Vanish(String),
+    Vanish(String, u32),
+    Remove(String),
     Aftermath,
     Chaos,
     FaultsEnd,
@@ -66,6 +73,7 @@ pub enum Event {
 
 pub struct Sim {
     seed: u64,
+    conduct: Conduct,
     rng: Rng,
     /// Microseconds since the run's creation.
     now: i64,
@@ -75,19 +83,26 @@ pub struct Sim {
     order: u64,
     cluster: Cluster,
     revisions: [Arc<Revision>; 2],
-    /// Which of them the Track offers; `None`: it is not ready.
+    /// Entries of the lists that stages write.
+    listed: u32,
+    /// Targets that kill their pod.
+    poison: BTreeSet<u32>,
+    /// Which revision the Track offers; `None`: it is not ready.
     offered: Option<usize>,
     revision_lost: bool,
+    hopeless: bool,
     stream_away: bool,
-    stream: Vec<ArrivedResult>,
-    workers: BTreeMap<String, Worker>,
-    /// Write-once names: the output and verdict of (stage, attempt).
-    outputs: BTreeMap<(String, u32), Reference>,
-    verdicts: BTreeMap<(String, u32), BTreeMap<String, u16>>,
-    /// What workers said, by (stage, attempt, try, pod).
-    said: Vec<StageResult>,
+    /// By subject: stage, attempt, target and try.
+    stream: BTreeMap<(Key, u32), Vec<ArrivedResult>>,
+    workers: BTreeMap<(String, u32), Worker>,
+    /// Write-once names: the output and verdict of (stage, attempt, target).
+    outputs: BTreeMap<Key, Reference>,
+    verdicts: BTreeMap<Key, BTreeMap<String, u16>>,
+    /// What workers said.
+    said: BTreeMap<(Key, u32), Vec<StageResult>>,
     operators: Vec<Operator>,
-    ledger: ledger::Ledger,
+    history: History,
+    broken: Vec<String>,
     trace: DefaultHasher,
     finished_at: Option<i64>,
     counts: BTreeMap<&'static str, u32>,
@@ -95,9 +110,14 @@ pub struct Sim {
 
 /// Lives one world to its end.
 pub fn live(seed: u64) -> Told {
-    let mut sim = Sim::new(seed);
+    live_with(seed, Conduct::REAL)
+}
+
+/// The same with operators that make a mistake.
+pub fn live_with(seed: u64, conduct: Conduct) -> Told {
+    let mut sim = Sim::new(seed, conduct);
     for _ in 0..MOST_STEPS {
-        if !sim.step() {
+        if !sim.step() || sim.broken.len() > 20 {
             return sim.tell();
         }
     }
@@ -106,16 +126,18 @@ pub fn live(seed: u64) -> Told {
 }
 
 impl Sim {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, conduct: Conduct) -> Self {
         let mut rng = Rng::new(seed);
         let first = Arc::new(track::random(&mut rng));
         let second = Arc::new(Revision { audience: "Org admin, later".into(), ..(*first).clone() });
         let faults_end = rng.between(5, 1_800) * SECOND;
-        let suspended = rng.chance(5);
+        let listed = track::listed(&mut rng);
+        let poison = if rng.chance(30) { (0..listed).filter(|_| rng.chance(8)).collect() } else { BTreeSet::new() };
         let mut spec = fixture::spec();
-        spec.suspend = suspended;
+        spec.suspend = rng.chance(5);
         let mut sim = Self {
             seed,
+            conduct,
             now: 0,
             faults: true,
             faults_end,
@@ -123,16 +145,20 @@ impl Sim {
             order: 0,
             cluster: Cluster::new(spec),
             revisions: [first, second],
+            listed,
+            poison,
             offered: if rng.chance(85) { Some(0) } else { None },
             revision_lost: false,
+            hopeless: false,
             stream_away: false,
-            stream: Vec::new(),
+            stream: BTreeMap::new(),
             workers: BTreeMap::new(),
             outputs: BTreeMap::new(),
             verdicts: BTreeMap::new(),
-            said: Vec::new(),
+            said: BTreeMap::new(),
             operators: (0..OPERATORS).map(|_| Operator::default()).collect(),
-            ledger: ledger::Ledger::default(),
+            history: History::default(),
+            broken: Vec::new(),
             trace: DefaultHasher::new(),
             finished_at: None,
             counts: BTreeMap::new(),
@@ -203,21 +229,21 @@ impl Sim {
     }
 
     fn broken(&mut self, what: &'static str, message: String) {
-        self.ledger.broken.push(format!("{what} at {} ms: {message}", self.now / MILLI));
+        self.broken.push(format!("{what} at {} ms: {message}", self.now / MILLI));
     }
 
     fn tell(mut self) -> Told {
         let status = self.cluster.run().status.clone();
         if !status.phase.is_some_and(Phase::is_finished) {
-            self.broken("inv07", format!("not finished long after the last fault: {status:?}"));
+            let told = serde_json::to_string(&status).unwrap();
+            self.broken("inv07", format!("not finished long after the last fault: {told}"));
         }
-        let runs: Vec<_> =
-            self.cluster.jobs_now().iter().filter(|job| job.owned && !job.suspended && job.ended.is_none()).collect();
-        let runs: Vec<_> = runs.into_iter().map(|job| job.uid.clone()).collect();
+        let runs = self.cluster.shared_jobs().iter().filter(|job| job.owned && !job.suspended && job.ended.is_none());
+        let runs: Vec<_> = runs.map(|job| job.uid.clone()).collect();
         if !runs.is_empty() {
             self.broken("inv07", format!("the run has ended and these Jobs have not: {runs:?}"));
         }
         serde_json::to_string(&status).unwrap().hash(&mut self.trace);
-        Told { seed: self.seed, broken: self.ledger.broken, trace: self.trace.finish(), status, counts: self.counts }
+        Told { seed: self.seed, broken: self.broken, trace: self.trace.finish(), status, counts: self.counts }
     }
 }

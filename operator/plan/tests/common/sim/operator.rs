@@ -3,13 +3,20 @@
 use super::{MILLI, SECOND, Sim};
 use crate::common::{
     cluster::{Cluster, Created},
+    oracle::Key,
     track as fixture,
 };
 use std::{collections::VecDeque, hash::Hash, sync::Arc};
-use trackway_crds::{BatchRunStatus, status::StagePhase};
-use trackway_plan::{After, JobIntent, JobView, Observed, Refusal, RevisionView, check, plan};
+use trackway_crds::{
+    BatchRunStatus,
+    ledger::{Ledger, TargetState},
+    names::DEBUGGER,
+    status::StagePhase,
+};
+use trackway_plan::{After, ArrivedResult, JobIntent, JobView, Observed, Refusal, RevisionView, check};
 
-const INVARIANTS: [&str; 8] = ["inv00", "inv01", "inv02", "inv03", "inv04", "inv05", "inv06", "inv07"];
+const INVARIANTS: [&str; 12] =
+    ["inv00", "inv01", "inv02", "inv03", "inv04", "inv05", "inv06", "inv07", "inv08", "inv09", "inv10", "inv11"];
 
 #[derive(Default)]
 pub struct Operator {
@@ -57,36 +64,23 @@ impl Sim {
     fn call(&mut self, who: usize, call: Call) {
         match call {
             Call::Create(intent) => match self.cluster.create(&intent) {
-                Created::Made(_) | Created::Exists => {
+                created @ (Created::Made(_) | Created::Exists) => {
                     self.count("create");
                     self.operators[who].jobs_floor = self.cluster.jobs.len() - 1;
                     self.touch();
+                    if let Created::Made(uid) = created
+                        && self.conduct.releases_at_once
+                    {
+                        self.release(&intent.name, &uid);
+                    }
                 }
                 Created::Refused(message) => {
                     self.count("refused");
                     self.operators[who].refusal = Some(Refusal { job: intent.name, message });
                 }
             },
-            Call::Write(resource_version, status) => {
-                let before = self.cluster.run().status.clone();
-                if self.cluster.write_status(resource_version, &status).is_ok() {
-                    self.count("write");
-                    self.operators[who].run_floor = self.cluster.versions.len() - 1;
-                    self.written(&before);
-                    self.touch();
-                } else {
-                    self.count("conflict");
-                    self.operators[who].calls.clear();
-                    if self.rng.chance(70) {
-                        self.operators[who].run_floor = self.cluster.versions.len() - 1;
-                    }
-                }
-            }
-            Call::After(After::Release { name, uid }) => {
-                if self.cluster.release(&name, &uid) {
-                    self.released(&uid);
-                }
-            }
+            Call::Write(resource_version, status) => self.write(who, resource_version, &status),
+            Call::After(After::Release { name, uid }) => self.release(&name, &uid),
             Call::After(After::Delete { name, uid }) => {
                 if self.cluster.delete(&name, &uid) {
                     self.count("delete");
@@ -97,23 +91,56 @@ impl Sim {
         }
     }
 
+    fn write(&mut self, who: usize, resource_version: u64, status: &BatchRunStatus) {
+        let newest = self.cluster.run().resource_version;
+        let resource_version = if self.conduct.unfenced { newest } else { resource_version };
+        let before = self.cluster.run().status.clone();
+        if self.cluster.write_status(resource_version, status).is_ok() {
+            self.count("write");
+            self.operators[who].run_floor = self.cluster.versions.len() - 1;
+            self.written(&before);
+            self.touch();
+        } else {
+            self.count("conflict");
+            self.operators[who].calls.clear();
+            if self.rng.chance(70) {
+                self.operators[who].run_floor = self.cluster.versions.len() - 1;
+            }
+        }
+    }
+
+    fn release(&mut self, name: &str, uid: &str) {
+        let named = |job: &&Arc<JobView>| job.name == name && (job.uid == uid || self.conduct.by_name);
+        let Some(uid) = self.cluster.shared_jobs().iter().find(named).map(|job| job.uid.clone()) else { return };
+        self.cluster.release(name, &uid);
+        self.released(&uid);
+    }
+
     fn look(&mut self, who: usize) {
         let version = self.seen(self.operators[who].run_floor, self.cluster.versions.len() - 1);
         self.operators[who].run_floor = version;
         let version = self.cluster.versions[version].clone();
         let observed = self.observe(who, &version.status);
         let run = Cluster::plan_run(&version);
-        let planned = plan(&run, &version.status, &observed, self.moment());
+        let planned = (self.conduct.plan)(&run, &version.status, &observed, self.moment());
         for fault in check(&run, &version.status, &observed, &planned) {
-            self.broken(INVARIANTS[usize::from(fault.invariant)], format!("check: {}", fault.message));
+            self.broken(INVARIANTS[usize::from(fault.invariant.min(13))], format!("check: {}", fault.message));
         }
         (self.now, &planned.why).hash(&mut self.trace);
         let calls = &mut self.operators[who].calls;
         calls.extend(planned.create.map(|intent| Call::Create(Box::new(intent))));
-        calls.extend(planned.status.map(|status| Call::Write(version.resource_version, Box::new(status))));
-        calls.extend(planned.after.into_iter().map(Call::After));
+        let write = planned.status.map(|status| Call::Write(version.resource_version, Box::new(status)));
+        let acts: Vec<_> = planned.after.into_iter().map(Call::After).collect();
+        if self.conduct.acts_before_writing {
+            calls.extend(acts);
+            calls.extend(write);
+        } else {
+            calls.extend(write);
+            calls.extend(acts);
+        }
         if calls.is_empty() {
-            let pause = planned.requeue.map(|pause| i64::try_from(pause.as_micros()).unwrap());
+            let pause = planned.requeue.filter(|_| !self.conduct.forgets_to_look);
+            let pause = pause.map(|pause| i64::try_from(pause.as_micros()).unwrap());
             self.operators[who].next = pause.map_or(i64::MAX, |pause| self.now + pause);
         }
     }
@@ -126,29 +153,32 @@ impl Sim {
     fn observe(&mut self, who: usize, status: &BatchRunStatus) -> Observed {
         let jobs = self.seen(self.operators[who].jobs_floor, self.cluster.jobs.len() - 1);
         self.operators[who].jobs_floor = jobs;
-        let mut jobs = self.cluster.jobs[jobs].clone();
-        let open = open_try(status);
-        if let Some((.., uid)) = &open
-            && !jobs.iter().any(|job| job.uid == *uid)
-            && !(self.faults && self.rng.chance(5))
-        {
-            // A cache that is behind must not look like a Job that is gone, so that one is read.
-            jobs.extend(self.cluster.job(uid).cloned().into_iter().collect::<Vec<JobView>>());
+        let mut jobs: Vec<JobView> = self.cluster.jobs[jobs].iter().map(|job| (**job).clone()).collect();
+        for uid in waited_for(status) {
+            if !jobs.iter().any(|job| job.uid == uid) && !(self.faults && self.rng.chance(5)) {
+                // A cache that is behind must not look like a Job that is gone, so that one is read.
+                jobs.extend(self.cluster.job(uid).cloned());
+            }
         }
-        let all = self.faults && self.rng.chance(10);
-        let of_open = |result: &trackway_crds::contracts::StageResult| {
-            open.as_ref().is_some_and(|(stage, attempt, try_, _)| {
-                (result.stage.as_str(), result.attempt, result.try_) == (stage.as_str(), *attempt, *try_)
-            })
-        };
-        let results = self.stream.iter().filter(|arrived| !self.stream_away && (all || of_open(&arrived.result)));
+        let results = self.results(status);
         Observed {
             revision: self.revision_view(status),
             jobs,
-            results: results.cloned().collect(),
+            results,
             results_known: !self.stream_away,
             refusal: self.operators[who].refusal.take(),
         }
+    }
+
+    /// What the stream has of everything that is open, or, now and then, of everything.
+    fn results(&mut self, status: &BatchRunStatus) -> Vec<ArrivedResult> {
+        if self.stream_away {
+            return Vec::new();
+        }
+        if self.faults && self.rng.chance(10) {
+            return self.stream.values().flatten().cloned().collect();
+        }
+        open_tries(status).iter().filter_map(|subject| self.stream.get(subject)).flatten().cloned().collect()
     }
 
     fn revision_view(&self, status: &BatchRunStatus) -> RevisionView {
@@ -167,9 +197,26 @@ pub fn revision_name(index: usize) -> String {
     [fixture::REVISION, "admin-77aa01", "admin-0ther"][index].into()
 }
 
-/// The try whose Job is recorded and whose outcome is not.
-pub fn open_try(status: &BatchRunStatus) -> Option<(String, u32, u32, String)> {
-    let stage = status.stages.iter().find(|stage| stage.phase == StagePhase::Running)?;
-    let attempt = stage.attempts.last().filter(|attempt| attempt.verdict.is_none())?;
-    Some((stage.name.clone(), attempt.attempt, attempt.try_, attempt.job_uid.clone()?))
+/// The Jobs that may still bring something.
+fn waited_for(status: &BatchRunStatus) -> Vec<&str> {
+    let running = status.stages.iter().filter(|stage| stage.phase == StagePhase::Running);
+    let attempts = running.clone().filter_map(|stage| stage.attempts.last()).filter(|last| last.verdict.is_none());
+    let waves = running.filter_map(|stage| stage.targets.as_ref()).flat_map(|targets| &targets.waves);
+    let catch = status.catch.iter().filter_map(|catch| catch.job_uid.as_deref());
+    attempts.filter_map(|last| last.job_uid.as_deref()).chain(waves.map(|wave| wave.job_uid.as_str())).chain(catch).collect()
+}
+
+/// The subjects under which results may come that count.
+fn open_tries(status: &BatchRunStatus) -> Vec<(Key, u32)> {
+    let mut open = Vec::new();
+    for stage in status.stages.iter().filter(|stage| stage.phase == StagePhase::Running) {
+        let last = stage.attempts.last().filter(|last| last.verdict.is_none());
+        open.extend(last.map(|last| ((stage.name.clone(), last.attempt, 0), last.try_)));
+        let ledger = stage.targets.as_ref().and_then(|targets| Ledger::decode(&targets.ledger).ok()).unwrap_or_default();
+        for (index, target) in (0..).zip(ledger.0).filter(|(_, target)| target.state == TargetState::Running) {
+            open.push(((stage.name.clone(), target.attempt, index), target.try_()));
+        }
+    }
+    open.extend(status.catch.iter().map(|catch| ((DEBUGGER.to_owned(), 1, 0), catch.try_)));
+    open
 }

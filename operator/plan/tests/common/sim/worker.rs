@@ -1,151 +1,145 @@
-//! The Job controller, and workers that store before they judge, adopt what is stored, report once, and sometimes die on the way.
+//! Workers that store before they judge, adopt what is stored, report each target once, and sometimes die on the way.
 
-use super::{Event, MILLI, SECOND, Sim};
-use crate::common::track as fixture;
-use std::collections::BTreeMap;
-use trackway_crds::contracts::{
-    Assignment, CONTRACT, ErrorClass, ResolvedWork, ResultError, ResultMillis, ResultPhase, StageResult, Tokens,
+use super::{Event, MILLI, Sim};
+use crate::common::{
+    oracle::Key,
+    report::{self, blank},
+    track as fixture,
 };
-use trackway_plan::{ArrivedResult, Finished, JobView, PodView, Waiting};
-
-/// Longer than anybody works and than an operator is away.
-const JOB_DEADLINE: i64 = 300 * SECOND;
+use std::{collections::BTreeMap, sync::Arc};
+use trackway_crds::contracts::{Assignment, ErrorClass, ResolvedWork, ResultMillis, ResultPhase, StageResult, TargetAssignment};
+use trackway_plan::{ArrivedResult, Finished};
 
 /// A pod of a Job.
 pub struct Worker {
-    pub told: Assignment,
+    pub told: Arc<Assignment>,
     pub pod: String,
     pub alive: bool,
     started: i64,
+    tasks: Vec<Task>,
+}
+
+/// One of its targets.
+struct Task {
+    what: TargetAssignment,
     generated: i64,
     result: Option<StageResult>,
 }
 
+impl Worker {
+    pub fn new(told: &Arc<Assignment>, index: u32, pod: String) -> Self {
+        let task = |what| Task { what, generated: 0, result: None };
+        let tasks = report::tasks(told, index).into_iter().map(task).collect();
+        Self { told: Arc::clone(told), pod, alive: true, started: 0, tasks }
+    }
+
+    pub fn has_said_all(&self) -> bool {
+        self.tasks.iter().all(|task| task.result.is_some())
+    }
+
+    fn key(&self, n: usize) -> Key {
+        let what = &self.tasks[n].what;
+        (self.told.stage.clone(), what.attempt, what.index)
+    }
+}
+
 impl Sim {
-    /// A Job was unsuspended: its controller makes a pod.
-    pub fn released(&mut self, uid: &str) {
-        let soon = self.now + self.rng.between(10 * MILLI, 400 * MILLI);
-        self.at(soon, Event::MakePod(uid.into()));
-        self.touch();
-    }
-
-    /// A Job was deleted. Its pod dies, or, on a node that nobody reaches, goes on.
-    pub fn job_gone(&mut self, uid: &str) {
-        let survives = self.faults && self.rng.chance(20);
-        if let Some(worker) = self.workers.get_mut(uid).filter(|_| !survives) {
-            worker.alive = false;
-        }
-    }
-
     pub fn work(&mut self, event: Event) {
         match event {
-            Event::MakePod(uid) => self.make_pod(&uid),
-            Event::Waits(uid, reason) => {
-                self.pod(&uid, |pod| pod.waiting = Some(Waiting { reason, message: "nothing to be done".into() }));
-            }
-            Event::Start(uid) => self.start(&uid),
-            Event::Generated(uid) => self.generated(&uid),
-            Event::Judged(uid) => self.judged(&uid),
-            Event::Publish(uid, times) => self.publish(&uid, times),
-            Event::Ended(uid) => self.ended(&uid),
-            Event::Completed(uid) => self.job_ends(&uid, true, "Complete"),
+            Event::MakePods(uid) => self.make_pods(&uid),
+            Event::Waits(uid, index, reason) => self.waits(&uid, index, reason),
+            Event::Start(uid, index) => self.start(&uid, index),
+            Event::Generated(uid, index, n) => self.generated(&uid, index, n),
+            Event::Judged(uid, index, n) => self.judged(&uid, index, n),
+            Event::Publish(uid, index, n, times) => self.publish(&uid, index, n, times),
+            Event::Ended(uid, index) => self.ended(&uid, index),
+            Event::Completed(uid) => self.completed(&uid),
             Event::TimedOut(uid) => self.timed_out(&uid),
-            Event::Vanish(uid) => self.vanish(&uid),
+            Event::Vanish(uid, index) => self.vanish(&uid, index),
+            Event::Remove(uid) => self.remove(&uid),
             Event::Chaos | Event::FaultsEnd | Event::Aftermath => {}
         }
     }
 
-    fn change(&mut self, uid: &str, change: impl FnOnce(&mut JobView)) {
-        if let Some(name) = self.cluster.job(uid).map(|job| job.name.clone()) {
-            self.cluster.change_job(&name, uid, change);
-            self.touch();
-        }
+    fn at_work(&mut self, uid: &str, index: u32) -> Option<&mut Worker> {
+        self.workers.get_mut(&(uid.to_owned(), index)).filter(|worker| worker.alive)
     }
 
-    fn pod(&mut self, uid: &str, change: impl FnOnce(&mut PodView)) {
-        self.change(uid, |job| {
-            if let Some(pod) = job.pods.first_mut() {
-                change(pod);
-            }
-        });
-    }
-
-    fn make_pod(&mut self, uid: &str) {
-        let Some(job) = self.cluster.job(uid) else { return };
-        if job.suspended || job.ended.is_some() || !job.pods.is_empty() {
-            return;
-        }
-        self.pod_is_made(uid);
-        // A Job that somebody else made runs nothing of ours; that it was released is already known to be wrong.
-        let Some(told) = self.cluster.assignments.get(uid).cloned() else { return };
-        let pod = uid.replace("job-", "pod-");
-        self.change(uid, |job| job.pods.push(PodView { uid: pod.clone(), ..PodView::default() }));
-        let worker = Worker { told, pod, alive: true, started: 0, generated: 0, result: None };
-        self.workers.insert(uid.into(), worker);
-        let deadline = self.now + JOB_DEADLINE;
-        self.at(deadline, Event::TimedOut(uid.into()));
-        let fate = if self.faults { self.rng.between(0, 99) } else { 99 };
-        match fate {
-            0..4 => self.within(0, 1, Event::Waits(uid.into(), "ImagePullBackOff".into())),
-            4..6 => {
-                self.within(0, 1, Event::Waits(uid.into(), "CreateContainerConfigError".into()));
-                self.within(1, 15, Event::Start(uid.into()));
-            }
-            _ => self.within(0, 2, Event::Start(uid.into())),
-        }
-    }
-
-    fn start(&mut self, uid: &str) {
+    fn start(&mut self, uid: &str, index: u32) {
         let now = self.now;
-        let Some(worker) = self.workers.get_mut(uid).filter(|worker| worker.alive) else { return };
+        let Some(worker) = self.at_work(uid, index) else { return };
         worker.started = now;
-        self.pod(uid, |pod| (pod.started, pod.waiting) = (true, None));
-        if !(self.faults && self.rng.chance(10)) {
-            self.within(0, 8, Event::Generated(uid.into()));
+        let tasks = worker.tasks.len();
+        self.pod(uid, index, |pod| (pod.started, pod.waiting) = (true, None));
+        for n in 0..tasks {
+            let debugger = self.workers.get(&(uid.to_owned(), index)).is_some_and(|worker| Self::of_debugger(&worker.told.stage));
+            if debugger && self.rng.chance(25) {
+                self.count("debugger hung");
+            } else if !(self.faults && self.rng.chance(if tasks > 1 { 3 } else { 10 })) {
+                self.within(0, 8, Event::Generated(uid.into(), index, n));
+            }
         }
     }
 
     /// The output is stored under a name that is written once; who comes second takes what is there.
-    fn generated(&mut self, uid: &str) {
-        let Some(worker) = self.workers.get(uid).filter(|worker| worker.alive) else { return };
-        let (told, key) = (worker.told.clone(), (worker.told.stage.clone(), worker.told.attempt));
+    fn generated(&mut self, uid: &str, index: u32, n: usize) {
+        let Some(worker) = self.at_work(uid, index) else { return };
+        let (key, try_, fans_out) = (worker.key(n), worker.tasks[n].what.try_, worker.told.wave.is_some());
+        if fans_out && self.poison.contains(&key.2) {
+            self.count("poison");
+            return self.vanish(uid, index);
+        }
         if !self.outputs.contains_key(&key) {
             if self.goes_wrong(12) {
-                return self.report_error(uid);
+                return self.report_error(uid, index, n);
             }
-            let text = format!("output of {} {} by try {} of {uid}", told.stage, told.attempt, told.try_);
+            let text = format!("output of {key:?} by try {try_} of {uid}");
             self.outputs.insert(key, fixture::reference(&text));
         }
-        if let Some(worker) = self.workers.get_mut(uid) {
-            worker.generated = self.now;
+        let now = self.now;
+        if let Some(worker) = self.at_work(uid, index) {
+            worker.tasks[n].generated = now;
         }
-        self.within(0, 3, Event::Judged(uid.into()));
+        self.within(0, 3, Event::Judged(uid.into(), index, n));
     }
 
-    fn judged(&mut self, uid: &str) {
-        let Some(worker) = self.workers.get(uid).filter(|worker| worker.alive) else { return };
-        let (told, key) = (worker.told.clone(), (worker.told.stage.clone(), worker.told.attempt));
-        let judge = self.revisions[0].stage(&told.stage).and_then(|stage| stage.judge.clone());
+    fn judged(&mut self, uid: &str, index: u32, n: usize) {
+        let Some(worker) = self.at_work(uid, index) else { return };
+        let key = worker.key(n);
         if self.goes_wrong(8) {
-            return self.report_error(uid);
+            return self.report_error(uid, index, n);
         }
-        if let Some(judge) = &judge
+        let revision = Arc::clone(&self.revisions[0]);
+        let stage = revision.stage(&key.0);
+        let judge = stage.and_then(|stage| stage.judge.as_ref());
+        if let Some(judge) = judge
             && !self.verdicts.contains_key(&key)
         {
             let scores = judge.dimensions.iter().map(|d| (d.name.clone(), self.score())).collect();
             self.verdicts.insert(key.clone(), scores);
         }
-        let mut result = self.blank(uid, if judge.is_some() { ResultPhase::Judged } else { ResultPhase::Done });
+        let mut result = self.say(uid, index, n, if judge.is_some() { ResultPhase::Judged } else { ResultPhase::Done });
         result.dimensions = self.verdicts.get(&key).cloned().unwrap_or_default();
         result.output = self.outputs.get(&key).cloned();
-        result.input = Some(fixture::reference("input"));
-        result.record = Some(fixture::reference("record"));
-        result.feedback = Some("says \"more\" <than> it & knows".repeat(20));
-        let validates = self.revisions[0].stage(&told.stage).map(|stage| &stage.work);
-        if matches!(validates, Some(ResolvedWork::ValidateContext { .. })) {
+        if stage.is_some_and(|stage| stage.for_each.is_none()) {
+            result.input = Some(fixture::reference("input"));
+            result.record = Some(fixture::reference("record"));
+            result.feedback = Some("says \"more\" <than> it & knows".repeat(20));
+            result.lists = report::lists(&revision, &key.0, self.listed);
+        }
+        if matches!(stage.map(|stage| &stage.work), Some(ResolvedWork::ValidateContext { .. })) {
             result.gaps = Some(u32::from(self.rng.chance(20)));
         }
-        self.report(uid, result);
+        if Self::of_debugger(&key.0) {
+            if self.rng.chance(40) {
+                // It answers prose, to the repair turn too.
+                let error = report::error(ErrorClass::Model, "MalformedAnswer", "prose");
+                result = StageResult { phase: ResultPhase::Error, error: Some(error), ..result };
+            } else {
+                result.diagnosis = Some(report::diagnosis());
+            }
+        }
+        self.report(uid, index, n, result);
     }
 
     fn score(&mut self) -> u16 {
@@ -164,123 +158,85 @@ impl Sim {
         self.rng.chance(if self.faults { percent } else { percent / 4 })
     }
 
-    fn report_error(&mut self, uid: &str) {
+    fn report_error(&mut self, uid: &str, index: u32, n: usize) {
         let classes = [ErrorClass::Model, ErrorClass::Model, ErrorClass::Judge, ErrorClass::Infrastructure];
         let class = if self.rng.chance(2) { ErrorClass::Permanent } else { classes[self.rng.index(0, 3)] };
-        let retry_after_millis = self.rng.chance(20).then_some(90_000);
-        let mut result = self.blank(uid, ResultPhase::Error);
-        result.error = Some(ResultError {
-            class,
-            reason: "SomethingWentWrong".into(),
-            message: "<it> went & wrong\n".repeat(40),
-            retry_after_millis,
-        });
-        self.report(uid, result);
+        let mut error = report::error(class, "SomethingWentWrong", &"<it> went & wrong\n".repeat(40));
+        error.retry_after_millis = self.rng.chance(20).then_some(90_000);
+        let mut result = self.say(uid, index, n, ResultPhase::Error);
+        result.error = Some(error);
+        self.report(uid, index, n, result);
     }
 
-    fn blank(&self, uid: &str, phase: ResultPhase) -> StageResult {
-        let worker = &self.workers[uid];
-        let told = &worker.told;
+    fn say(&self, uid: &str, index: u32, n: usize, phase: ResultPhase) -> StageResult {
+        let worker = &self.workers[&(uid.to_owned(), index)];
+        let task = &worker.tasks[n];
         let millis = |from: i64, to: i64| u64::try_from((to - from).max(0) / MILLI).unwrap();
-        let generated = if worker.generated == 0 { self.now } else { worker.generated };
-        StageResult {
-            contract: CONTRACT,
-            run: told.run.uid.clone(),
-            stage: told.stage.clone(),
-            index: 0,
-            attempt: told.attempt,
-            try_: told.try_,
-            pod: worker.pod.clone(),
-            phase,
-            score: None,
-            dimensions: BTreeMap::new(),
-            feedback: None,
-            input: None,
-            output: None,
-            record: None,
-            gaps: None,
-            key: None,
-            lists: BTreeMap::new(),
-            diagnosis: None,
-            tokens: Tokens { input: 100, output: 10, judge_input: 5, judge_output: 1 },
-            millis: ResultMillis { generate: millis(worker.started, generated), judge: millis(generated, self.now) },
-            error: None,
-        }
+        let generated = if task.generated == 0 { self.now } else { task.generated };
+        let mut result = blank(&worker.told, task.what, &worker.pod, phase);
+        result.millis = ResultMillis { generate: millis(worker.started, generated), judge: millis(generated, self.now) };
+        result
     }
 
-    /// To the stream, late, twice, or never; then the pod ends, usually with the same as its last words.
-    fn report(&mut self, uid: &str, result: StageResult) {
-        self.said.push(result.clone());
-        if let Some(worker) = self.workers.get_mut(uid) {
-            worker.result = Some(result);
-        }
+    /// To the stream, late, twice, or never; with the last one the pod ends, usually with the same as its last words.
+    fn report(&mut self, uid: &str, index: u32, n: usize, result: StageResult) {
+        let key = (result.stage.clone(), result.attempt, result.index);
+        self.said.entry((key, result.try_)).or_default().push(result.clone());
+        let Some(worker) = self.at_work(uid, index) else { return };
+        worker.tasks[n].result = Some(result);
+        let over = worker.has_said_all();
         let fate = if self.faults { self.rng.between(0, 99) } else { 99 };
         match fate {
-            0..6 => {}
-            6..12 => self.within(1, 120, Event::Publish(uid.into(), 1)),
-            12..20 => self.publish(uid, 2),
-            20..24 => return self.within(0, 2, Event::Vanish(uid.into())),
-            _ => self.publish(uid, 1),
+            0..6 => self.count("result lost"),
+            6..12 => self.within(1, 120, Event::Publish(uid.into(), index, n, 1)),
+            12..20 => self.publish(uid, index, n, 2),
+            20..24 => return self.within(0, 2, Event::Vanish(uid.into(), index)),
+            _ => self.publish(uid, index, n, 1),
         }
-        self.within(0, 3, Event::Ended(uid.into()));
+        if over {
+            self.within(0, 3, Event::Ended(uid.into(), index));
+        }
     }
 
-    fn publish(&mut self, uid: &str, times: u32) {
-        let Some(result) = self.workers.get(uid).and_then(|worker| worker.result.clone()) else { return };
-        let subject = |result: &StageResult| (result.stage.clone(), result.attempt, result.try_);
-        if self.stream_away || self.stream.iter().any(|arrived| subject(&arrived.result) == subject(&result)) {
+    fn publish(&mut self, uid: &str, index: u32, n: usize, times: u32) {
+        let Some(worker) = self.workers.get(&(uid.to_owned(), index)) else { return };
+        let Some(result) = worker.tasks[n].result.clone() else { return };
+        let subject = ((result.stage.clone(), result.attempt, result.index), result.try_);
+        if self.stream_away || self.stream.contains_key(&subject) {
             return;
         }
         let arrived = ArrivedResult { result, arrived_at: self.moment() };
-        (0..times).for_each(|_| self.stream.push(arrived.clone()));
+        self.stream.insert(subject, (0..times).map(|_| arrived.clone()).collect());
         self.touch();
     }
 
-    fn ended(&mut self, uid: &str) {
-        let Some(worker) = self.workers.get(uid).filter(|worker| worker.alive) else { return };
+    fn ended(&mut self, uid: &str, index: u32) {
+        let Some(worker) = self.at_work(uid, index) else { return };
+        let said: Vec<_> = worker.tasks.iter().filter_map(|task| task.result.clone()).collect();
+        let (told, pod) = (Arc::clone(&worker.told), worker.pod.clone());
+        worker.alive = false;
         let wordless = self.faults && self.rng.chance(15);
-        let result = worker.result.clone().filter(|_| !wordless);
-        self.pod(uid, |pod| {
+        let results =
+            if wordless { Vec::new() } else { report::last_words(&told, self.revisions[0].stage(&told.stage), &pod, &said) };
+        self.pod(uid, index, |pod| {
             pod.finished = Some(Finished { ok: true, reason: "Completed".into(), message: String::new() });
-            pod.results = result.into_iter().collect();
+            pod.results = results;
         });
-        self.within(1, 3, Event::Completed(uid.into()));
+        self.pod_ended(uid);
     }
 
-    fn timed_out(&mut self, uid: &str) {
-        if self.cluster.job(uid).is_some_and(|job| job.ended.is_none()) {
-            self.job_ends(uid, false, "DeadlineExceeded");
-            self.job_gone(uid);
-        }
-    }
-
-    /// A pod dies without a word.
-    fn vanish(&mut self, uid: &str) {
-        self.job_gone(uid);
-        let evicted = Finished { ok: false, reason: "Evicted".into(), message: "the node was low on memory".into() };
-        if self.rng.chance(50) {
-            self.pod(uid, |pod| pod.finished = Some(evicted));
-            self.within(1, 2, Event::TimedOut(uid.into()));
-        } else {
-            self.job_ends(uid, false, "PodLost");
-        }
-    }
-
-    /// A run that ended two minutes ago has nobody at work who has not reported.
-    pub fn nothing_works_on(&mut self) {
-        let silent = |uid: &String| self.workers.get(uid).is_none_or(|worker| worker.result.is_none());
-        let runs =
-            self.cluster.jobs_now().iter().filter(|job| job.owned && !job.suspended && !job.deleting && job.ended.is_none());
-        let runs: Vec<_> = runs.map(|job| job.uid.clone()).filter(silent).collect();
-        if !runs.is_empty() {
-            self.broken("inv07", format!("the run has ended and these Jobs work on: {runs:?}"));
-        }
-    }
-
-    fn job_ends(&mut self, uid: &str, ok: bool, reason: &str) {
-        let ended = Finished { ok, reason: reason.into(), message: String::new() };
-        self.change(uid, |job| {
-            job.ended.get_or_insert(ended);
-        });
+    /// Somebody in a worker's namespace says that a target is done who has no pod of its Job.
+    pub fn forge(&mut self) {
+        let silent = |worker: &&Worker| worker.alive && !worker.has_said_all();
+        let Some(worker) = self.workers.values().rfind(silent) else { return };
+        let Some(task) = worker.tasks.iter().find(|task| task.result.is_none()) else { return };
+        let mut result = blank(&worker.told, task.what, "a-stranger", ResultPhase::Judged);
+        result.dimensions =
+            ["relevance", "clarity", "safety"].map(|name| (name.to_owned(), 1000)).into_iter().collect::<BTreeMap<_, _>>();
+        result.output = Some(fixture::reference("forged"));
+        let subject = ((result.stage.clone(), result.attempt, result.index), result.try_);
+        let arrived = ArrivedResult { result, arrived_at: self.moment() };
+        self.count("forged");
+        self.stream.entry(subject).or_insert_with(|| vec![arrived]);
     }
 }
