@@ -5,8 +5,10 @@ use crate::{
     assignment::assignment,
     conclude::{self, OpenTry, Outcome},
     conditions,
+    decide::REFUSED_PAUSE_MILLIS,
     events::EventReason,
     finish,
+    open::REFUSED,
     plan::{After, Draft, JobIntent},
     timing::{later, pause_clock},
     tokens,
@@ -21,7 +23,7 @@ use trackway_crds::{
     duration::for_people,
     ledger::Ledger,
     names,
-    status::{CatchStatus, MAX_MESSAGE_BYTES, Phase, StageStatus, TryError},
+    status::{BatchRunStatus, CatchStatus, MAX_MESSAGE_BYTES, Phase, StageStatus, TryError},
     text,
 };
 
@@ -86,6 +88,13 @@ pub(crate) fn give_up(draft: &mut Draft<'_>, reason: &str, message: &str) {
     draft.out.why.push(format!("no diagnosis: {reason}: {message}"));
     conditions::diagnosed(&mut draft.status, false, reason, message, draft.now);
     finish::fail(draft);
+}
+
+/// Whether the last try of the debugger said that it cannot answer.
+pub(crate) fn has_failed(status: &BatchRunStatus) -> bool {
+    let said = status.catch.as_ref().and_then(|catch| catch.error.as_ref());
+    let last = status.conditions.iter().any(|condition| condition.type_ == "Diagnosed" && condition.reason == FAILED);
+    last && said.is_some_and(|error| error.class != ErrorClass::Infrastructure)
 }
 
 /// Gives up at the catch's deadline or at `whole`, whichever comes first.
@@ -234,16 +243,24 @@ fn next_try(draft: &mut Draft<'_>, revision: &Revision) {
 fn create(draft: &mut Draft<'_>, revision: &Revision, try_: u32, name: String) {
     if let Some(refusal) = draft.observed.refusal.as_ref().filter(|refusal| refusal.job == name) {
         let message = format!("the API server refused Job {name}: {}", refusal.message);
-        if let Some(catch) = draft.status.catch.as_mut() {
-            catch.try_ = try_;
-        }
-        let class = ErrorClass::Infrastructure;
-        return try_again(draft, ResultError { class, reason: crate::open::REFUSED.into(), message, retry_after_millis: None });
+        return refused(draft, try_, &message);
     }
     draft.out.why.push(format!("creates Job {name} for the debugger, try {try_}"));
     let mut assignment = assignment(draft, revision, (names::DEBUGGER, 1, try_), 1);
     assignment.failure = failure(draft);
     draft.out.create = Some(JobIntent { name, assignment });
+}
+
+/// A refused Job costs no try: it is asked for again, until the debugger's time is up.
+fn refused(draft: &mut Draft<'_>, try_: u32, message: &str) {
+    let again = later(draft.now, REFUSED_PAUSE_MILLIS);
+    draft.wake_at.push(again);
+    draft.out.why.push(format!("{message}; asks again in {}", for_people(REFUSED_PAUSE_MILLIS)));
+    let Some(catch) = draft.status.catch.as_mut() else { return };
+    let message = text::cut(message, MAX_MESSAGE_BYTES);
+    catch.try_ = try_;
+    catch.not_before = Some(MicroTime(again));
+    catch.error = Some(TryError { class: ErrorClass::Infrastructure, reason: REFUSED.into(), message });
 }
 
 fn record(draft: &mut Draft<'_>, revision: &Revision, try_: u32, name: String, uid: String) {

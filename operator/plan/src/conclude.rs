@@ -4,7 +4,7 @@
 use crate::{
     attempts,
     observed::{ArrivedResult, Finished, JobView, PodView, Waiting},
-    plan::{After, Draft, Ignored, IgnoredResult},
+    plan::{Draft, Ignored, IgnoredResult},
     timing::later,
 };
 use jiff::Timestamp;
@@ -68,7 +68,7 @@ pub(crate) fn outcome(draft: &mut Draft<'_>, revision: &Revision, open: &OpenTry
         let lost = lost_unless_unknown(draft, ended.0, ended.1);
         // Not before the stream was asked: a result counts only while its pod is seen under the Job.
         if lost.is_some() && job.ended.is_none() {
-            draft.out.after.push(After::Delete { name: job.name.clone(), uid: job.uid.clone() });
+            draft.delete(job);
         }
         return lost;
     }
@@ -76,16 +76,21 @@ pub(crate) fn outcome(draft: &mut Draft<'_>, revision: &Revision, open: &OpenTry
 }
 
 fn lost_unless_unknown(draft: &mut Draft<'_>, reason: &str, message: String) -> Option<Outcome> {
-    if !draft.observed.results_known {
-        draft.wake_at.push(later(draft.now, 1_000));
-        draft.out.why.push(format!("{message}; waits for the stream before calling the try lost"));
-        return None;
-    }
-    Some(lost(ErrorClass::Infrastructure, reason, message))
+    unless_unknown(draft, lost(ErrorClass::Infrastructure, reason, message)).map(Outcome::Lost)
 }
 
-pub(crate) fn lost(class: ErrorClass, reason: &str, message: String) -> Outcome {
-    Outcome::Lost(ResultError { class, reason: reason.to_owned(), message, retry_after_millis: None })
+/// `error`, unless the stream is away: then a missing result proves nothing.
+fn unless_unknown(draft: &mut Draft<'_>, error: ResultError) -> Option<ResultError> {
+    if draft.observed.results_known {
+        return Some(error);
+    }
+    draft.wake_at.push(later(draft.now, 1_000));
+    draft.out.why.push(format!("{}; waits for the stream before calling the try lost", error.message));
+    None
+}
+
+pub(crate) fn lost(class: ErrorClass, reason: &str, message: String) -> ResultError {
+    ResultError { class, reason: reason.to_owned(), message, retry_after_millis: None }
 }
 
 fn accepted(draft: &mut Draft<'_>, open: &OpenTry, job: &JobView) -> Option<ArrivedResult> {
@@ -143,7 +148,7 @@ pub(crate) fn start_limit(revision: &Revision, waiting: &Waiting) -> (ErrorClass
 }
 
 /// A pod that did not start within `limit` milliseconds.
-pub(crate) fn never_started(waiting: &Waiting, class: ErrorClass, limit: u64) -> Outcome {
+pub(crate) fn never_started(waiting: &Waiting, class: ErrorClass, limit: u64) -> ResultError {
     let limit = trackway_crds::duration::for_people(limit);
     let reason = if waiting.reason.is_empty() { "StartTimeout" } else { waiting.reason.as_str() };
     let detail = if waiting.message.is_empty() { "no pod was made" } else { waiting.message.as_str() };
@@ -167,6 +172,10 @@ fn not_started(draft: &mut Draft<'_>, revision: &Revision, open: &OpenTry, job: 
         draft.out.why.push(format!("waits for the pod of Job {} to start", job.name));
         return None;
     }
-    draft.out.after.push(After::Delete { name: job.name.clone(), uid: job.uid.clone() });
-    Some(never_started(&waiting, class, limit))
+    // It may have started a moment ago and have been heard of where nobody can listen now.
+    let lost = unless_unknown(draft, never_started(&waiting, class, limit));
+    if lost.is_some() {
+        draft.delete(job);
+    }
+    lost.map(Outcome::Lost)
 }

@@ -4,6 +4,8 @@
 //! ```text
 //! status ──▶ conclude the open try ──▶ decide ──▶ open the next try ──▶ finish ──▶ Plan
 //!              (result, lost, late)     (budgets)   (Job by name)        (summary, conditions, size)
+//!            fan_out: the same for many targets, a wave of them at a time
+//!            catch: the same for the debugger, once a stage has failed for good
 //! ```
 //!
 //! A [`Plan`] leaves no choice to whoever applies it. Its parts are applied in this order:

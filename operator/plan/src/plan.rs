@@ -34,7 +34,7 @@ pub struct Plan {
     pub after: Vec<After>,
     /// Events to publish once the status is written.
     pub events: Vec<EventNote>,
-    /// When to look again at the latest; `None` for a finished run.
+    /// When to look again at the latest; `None` for a finished run of which nothing works on.
     pub requeue: Option<Duration>,
     /// Why, a sentence for each thing done or waited for.
     pub why: Vec<String>,
@@ -97,16 +97,26 @@ pub(crate) struct Draft<'a> {
     pub(crate) status: BatchRunStatus,
     pub(crate) out: Plan,
     pub(crate) wake_at: Vec<Timestamp>,
+    look_again_at: Option<Timestamp>,
 }
 
 /// What to do next for one run. Pure: the same arguments give the same plan. `now` is cut to microseconds, as the API stores it.
 #[must_use]
 pub fn plan(run: &Run<'_>, status: &BatchRunStatus, observed: &Observed, now: Timestamp) -> Plan {
     let now = Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now);
-    let mut draft =
-        Draft { run, observed, now, before: status, status: status.clone(), out: Plan::default(), wake_at: Vec::new() };
+    let mut draft = Draft {
+        run,
+        observed,
+        now,
+        before: status,
+        status: status.clone(),
+        out: Plan::default(),
+        wake_at: Vec::new(),
+        look_again_at: None,
+    };
     if status.phase.is_some_and(Phase::is_finished) {
         draft.delete_active_jobs();
+        draft.out.requeue = draft.finished_requeue();
         return draft.out;
     }
     draft.status.observed_generation = run.generation;
@@ -173,14 +183,15 @@ fn wait_for_track(draft: &mut Draft<'_>, reason: &str, message: &str) {
     }
 }
 
-/// Whether a Job's pods had their say, so that it ends by itself and their logs may be kept.
-fn has_reported(status: &BatchRunStatus, job: &JobView, now: Timestamp) -> bool {
+/// Whether a Job's pod had its say, so that it ends by itself and its log may be kept; or from when on that is certain.
+fn has_reported(status: &BatchRunStatus, job: &JobView, now: Timestamp) -> Result<bool, Timestamp> {
+    if job.wave.is_some() { fan_out::has_reported(status, job, now) } else { Ok(try_has_reported(status, job)) }
+}
+
+fn try_has_reported(status: &BatchRunStatus, job: &JobView) -> bool {
     let started = job.pods.iter().any(|pod| pod.started);
-    if job.wave.is_some() {
-        return fan_out::has_reported(status, job, now);
-    }
-    if let Some(catch) = status.catch.as_ref().filter(|catch| catch.job_uid.as_ref() == Some(&job.uid)) {
-        return status.diagnosis.is_some() || (started && catch.error.is_some());
+    if status.catch.as_ref().is_some_and(|catch| catch.job_uid.as_ref() == Some(&job.uid)) {
+        return status.diagnosis.is_some() || (started && catch::has_failed(status));
     }
     let ended = status.stages.iter().filter(|stage| matches!(stage.phase, StagePhase::Succeeded | StagePhase::Failed));
     let mut tries = ended.flat_map(|stage| &stage.attempts).filter(|attempt| attempt.job_uid.as_ref() == Some(&job.uid));
@@ -275,10 +286,21 @@ impl<'a> Draft<'a> {
 
     /// Stops whatever a finished run still has in flight.
     pub(crate) fn delete_active_jobs(&mut self) {
-        let active = self.observed.jobs.iter().filter(|job| job.is_active() && !has_reported(&self.status, job, self.now));
-        let deletions = active.map(|JobView { name, uid, .. }| After::Delete { name: name.clone(), uid: uid.clone() });
-        let deletions: Vec<_> = deletions.filter(|deletion| !self.out.after.contains(deletion)).collect();
-        self.out.after.extend(deletions);
+        for job in self.observed.jobs.iter().filter(|job| job.is_active()) {
+            match has_reported(&self.status, job, self.now) {
+                Ok(true) => {}
+                Ok(false) => self.delete(job),
+                Err(certain) => self.look_again_at = self.look_again_at.max(Some(certain)),
+            }
+        }
+    }
+
+    /// Deletes a Job, unless this plan does so already.
+    pub(crate) fn delete(&mut self, job: &JobView) {
+        let deletion = After::Delete { name: job.name.clone(), uid: job.uid.clone() };
+        if !self.out.after.contains(&deletion) {
+            self.out.after.push(deletion);
+        }
     }
 
     /// Stops what never started of tries before `try_`: a crash may have come between giving a try up and deleting its Job. Numbers
@@ -287,10 +309,7 @@ impl<'a> Draft<'a> {
         let named = |job: &JobView, try_| job.name == names::job_name(self.run.name, self.run.uid, stage, attempt, try_);
         let waits = |job: &JobView| job.is_active() && !job.pods.iter().any(|pod| pod.started);
         let given_up = |job: &&JobView| waits(job) && (1..try_).any(|earlier| named(job, earlier));
-        let deletions = self.observed.jobs.iter().filter(given_up);
-        let deletions = deletions.map(|JobView { name, uid, .. }| After::Delete { name: name.clone(), uid: uid.clone() });
-        let deletions: Vec<_> = deletions.filter(|deletion| !self.out.after.contains(deletion)).collect();
-        self.out.after.extend(deletions);
+        self.observed.jobs.iter().filter(given_up).for_each(|job| self.delete(job));
     }
 
     fn into_plan(mut self) -> Plan {
@@ -307,7 +326,14 @@ impl<'a> Draft<'a> {
             let net = later(self.now, NET_MILLIS);
             let wake = self.wake_at.iter().copied().fold(net, Timestamp::min);
             self.out.requeue = Some(Duration::from_millis(millis_between(self.now, wake).max(1)));
+        } else {
+            self.out.requeue = self.finished_requeue();
         }
         self.out
+    }
+
+    /// A finished run is looked at again only while it is not certain that nothing of it works on.
+    fn finished_requeue(&self) -> Option<Duration> {
+        self.look_again_at.map(|at| Duration::from_millis(millis_between(self.now, at).max(1)))
     }
 }

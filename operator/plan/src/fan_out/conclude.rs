@@ -3,14 +3,14 @@
 use super::{FanOut, LastResult, waves::wave_targets};
 use crate::{
     conclude::{self, Outcome, job_ended, lost, never_started, pod_ended},
-    observed::{ArrivedResult, JobView, PodView},
+    observed::{ArrivedResult, JobView, PodView, Waiting},
     plan::{Draft, Ignored, IgnoredResult},
     timing::later,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trackway_crds::{
-    contracts::{ErrorClass, Revision, StageResult},
+    contracts::{ErrorClass, ResultError, Revision, StageResult, WaveAssignment},
     ledger::{MAX_TARGETS, TargetState},
     status::{BatchRunStatus, StagePhase, TargetsStatus, WaveStatus},
 };
@@ -127,7 +127,7 @@ fn silent_targets(
         let job = draft.observed.job(&wave.job_uid);
         for (index, open) in &of_wave {
             match fate(draft, revision, wave, job, open.pod) {
-                Some(outcome) => ended.push((*index, outcome)),
+                Some(error) => ended.push((*index, Outcome::Lost(error))),
                 None => waits += 1,
             }
         }
@@ -137,22 +137,15 @@ fn silent_targets(
     }
     if !ended.is_empty() && !draft.observed.results_known {
         draft.wake_at.push(later(draft.now, 1_000));
-        let keep = |(_, outcome): &(u32, Outcome)| !may_have_reported(outcome);
-        let held = ended.iter().filter(|ended| !keep(ended)).count();
-        let held = targets_text(held);
+        let held = targets_text(ended.len());
         draft.out.why.push(format!("the pods of {held} are gone; waits for the stream before calling them lost"));
-        ended.retain(keep);
+        ended.clear();
     }
     ended
 }
 
 fn targets_text(count: usize) -> String {
     if count == 1 { "1 target".into() } else { format!("{count} targets") }
-}
-
-/// A pod that never started said nothing.
-fn may_have_reported(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Lost(error) if ["JobLost", "NoResult", "PodFailed", "PodLost"].contains(&error.reason.as_str()))
 }
 
 fn wait(draft: &mut Draft<'_>, wave: &WaveStatus, job: Option<&JobView>, waits: usize) {
@@ -163,7 +156,7 @@ fn wait(draft: &mut Draft<'_>, wave: &WaveStatus, job: Option<&JobView>, waits: 
 }
 
 /// How the pod with completion index `pod` ended without having reported everything; `None` while it may still report.
-fn fate(draft: &mut Draft<'_>, revision: &Revision, wave: &WaveStatus, job: Option<&JobView>, pod: u32) -> Option<Outcome> {
+fn fate(draft: &mut Draft<'_>, revision: &Revision, wave: &WaveStatus, job: Option<&JobView>, pod: u32) -> Option<ResultError> {
     let Some(job) = job else {
         return Some(lost(ErrorClass::Infrastructure, "JobLost", "its Job is gone; it was deleted by someone else".into()));
     };
@@ -190,25 +183,28 @@ fn fate(draft: &mut Draft<'_>, revision: &Revision, wave: &WaveStatus, job: Opti
 }
 
 /// Whether the pods of a wave's Job had their say, so that it ends by itself and their logs may be kept: it ran, its wave has ended,
-/// and it is not one whose pods never start.
-pub(crate) fn has_reported(status: &BatchRunStatus, job: &JobView, now: Timestamp) -> bool {
+/// and it is not one whose pods never start. Of the last wave that may not be certain yet; then it is at the moment given.
+pub(crate) fn has_reported(status: &BatchRunStatus, job: &JobView, now: Timestamp) -> Result<bool, Timestamp> {
     let stages = status.stages.iter().filter(|stage| stage.phase != StagePhase::Running);
     let mut waves = stages.filter_map(|stage| stage.targets.as_ref()).flat_map(|targets| &targets.waves);
     if job.suspended || waves.any(|wave| wave.job_uid == job.uid) {
-        return false;
+        return Ok(false);
     }
-    let pods = job.wave.as_ref().map_or(0, trackway_crds::contracts::WaveAssignment::pods);
-    let started = job.pods.len() >= pods && job.pods.iter().all(|pod| pod.started);
-    let ended = status.completed_at.as_ref().map(|at| at.0);
-    started || ended.is_none_or(|ended| now < later(ended, STARTED_BY_MILLIS))
+    let pods = job.wave.as_ref().map_or(0, WaveAssignment::pods);
+    let certain = status.completed_at.as_ref().map_or(Timestamp::MAX, |at| later(at.0, STARTED_BY_MILLIS));
+    match job.pods.len() >= pods && job.pods.iter().all(|pod| pod.started || pod.finished.is_some()) {
+        true => Ok(true),
+        false if now < certain => Err(certain),
+        false => Ok(false),
+    }
 }
 
 /// Whether some pod of an ended wave's Job will never report: nobody waits for it any more.
 pub(super) fn never_reports(job: &JobView, wave: &WaveStatus, revision: &Revision, now: Timestamp) -> bool {
     let targets = wave_targets(&wave.targets, MAX_TARGETS).unwrap_or_default();
     let pods = targets.len().div_ceil(usize::try_from(wave.targets_per_pod).unwrap_or(1).max(1));
-    let late = |waiting: &crate::observed::Waiting| now >= later(wave.started_at.0, conclude::start_limit(revision, waiting).1);
+    let late = |waiting: &Waiting| now >= later(wave.started_at.0, conclude::start_limit(revision, waiting).1);
     let missing = job.pods.iter().map(|pod| pod.index).collect::<BTreeSet<_>>().len() < pods;
     let unstarted = |pod: &PodView| !pod.started && pod.finished.is_none() && late(&pod.waiting.clone().unwrap_or_default());
-    job.pods.iter().any(unstarted) || (missing && late(&crate::observed::Waiting::default()))
+    job.pods.iter().any(unstarted) || (missing && late(&Waiting::default()))
 }

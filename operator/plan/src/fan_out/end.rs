@@ -1,12 +1,7 @@
 //! The end of a wave, and of the stage.
 
 use super::{FanOut, conclude, timing, worst};
-use crate::{
-    decide::fail_stage,
-    events::EventReason,
-    plan::{After, Draft},
-    timing::millis_between,
-};
+use crate::{decide::fail_stage, events::EventReason, plan::Draft, timing::millis_between};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use trackway_crds::{
     contracts::ErrorClass,
@@ -43,7 +38,7 @@ pub(super) fn waves(draft: &mut Draft<'_>, fan_out: &mut FanOut<'_>) {
 fn stop(draft: &mut Draft<'_>, wave: &WaveStatus) {
     let Some((job, revision)) = draft.observed.job(&wave.job_uid).zip(draft.revision()) else { return };
     if job.is_active() && (job.suspended || conclude::never_reports(job, wave, revision, draft.now)) {
-        draft.out.after.push(After::Delete { name: job.name.clone(), uid: job.uid.clone() });
+        draft.delete(job);
     }
 }
 

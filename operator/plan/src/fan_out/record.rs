@@ -26,6 +26,8 @@ use trackway_crds::{
 
 /// Targets of one pod that a Job may say.
 const MAX_PER_POD: u32 = 32;
+/// Tries of one wave. It has more than one only when names were taken.
+const MOST_TRIES: u32 = 16;
 
 /// Cuts the next wave if it is time, and says what is waited for.
 pub(super) fn go_on(draft: &mut Draft<'_>, revision: &Revision, mut fan_out: FanOut<'_>) {
@@ -61,7 +63,11 @@ fn next(draft: &mut Draft<'_>, revision: &Revision, fan_out: &mut FanOut<'_>) {
     let since = targets.due_since.as_ref().map_or(draft.now, |since| since.0);
     let max = fan_out.resolved.retry.infrastructure_max_tries;
     let decision = cut::cut(&fan_out.ledger, fan_out.for_each, max, live, millis_between(since, draft.now));
-    let (name, try_, found) = job(draft, fan_out, number);
+    let Some((name, try_, found)) = job(draft, fan_out, number) else {
+        let message = format!("the names of the Jobs of wave {number} are taken by Jobs that cannot be used; delete them");
+        timing::account(draft, fan_out.stage, fan_out.last.as_ref());
+        return decide::fail_stage(draft, fan_out.stage, None, ErrorClass::Permanent, "JobNamesTaken", &message);
+    };
     match (found, decision) {
         (Some((job, wave)), _) => record(draft, revision, fan_out, &job, wave, try_),
         (None, Decision::Now(cut)) => create(draft, revision, fan_out, cut, (number, try_, name)),
@@ -84,18 +90,18 @@ fn hold(draft: &mut Draft<'_>, revision: &Revision, live: usize) {
 }
 
 /// The Job that bears the next wave's name: one that may be recorded as it is, or the name under which one is to be created.
-fn job(draft: &Draft<'_>, fan_out: &FanOut<'_>, number: u32) -> (String, u32, Option<(JobView, WaveAssignment)>) {
-    let mut try_ = 1;
-    loop {
+/// `None` when all names are taken.
+fn job(draft: &Draft<'_>, fan_out: &FanOut<'_>, number: u32) -> Option<(String, u32, Option<(JobView, WaveAssignment)>)> {
+    for try_ in 1..=MOST_TRIES {
         let name = names::wave_job_name(draft.run.name, draft.run.uid, &fan_out.resolved.name, number, try_);
-        let Some(job) = draft.observed.jobs.iter().find(|job| job.name == name) else { return (name, try_, None) };
+        let Some(job) = draft.observed.jobs.iter().find(|job| job.name == name) else { return Some((name, try_, None)) };
         let wave = job.wave.as_ref().filter(|_| job.can_be_adopted(draft.status.revision.as_deref()));
         if let Some(wave) = wave.filter(|wave| fits(fan_out, wave, number)) {
-            return (name, try_, Some((job.clone(), wave.clone())));
+            return Some((name, try_, Some((job.clone(), wave.clone()))));
         }
         // Someone else's, one that ran although nothing recorded it, or one over targets that have moved on: its name is spent.
-        try_ += 1;
     }
+    None
 }
 
 /// Whether everything that `wave` says is still so: each of its targets due, with this attempt and try, and room for all of them.
@@ -199,15 +205,13 @@ fn delete_spent(draft: &mut Draft<'_>, fan_out: &FanOut<'_>, cut: u32, live: &[W
         let ours = (1..=cut).contains(&number) && job.is_active() && job.suspended;
         ours && !live.iter().any(|wave| wave.job_uid == job.uid) && is_wave_of(draft, job, stage, number)
     };
-    let deletions = draft.observed.jobs.iter().filter(spent);
-    let deletions: Vec<_> = deletions.map(|job| After::Delete { name: job.name.clone(), uid: job.uid.clone() }).collect();
-    let new: Vec<_> = deletions.into_iter().filter(|deletion| !draft.out.after.contains(deletion)).collect();
-    draft.out.after.extend(new);
+    let observed = draft.observed;
+    let spent: Vec<_> = observed.jobs.iter().filter(spent).collect();
+    spent.into_iter().for_each(|job| draft.delete(job));
 }
 
-/// Whether `job` bears the name of some try of this wave. A wave has more tries than one only when names were taken.
+/// Whether `job` bears the name of some try of this wave.
 fn is_wave_of(draft: &Draft<'_>, job: &JobView, stage: &str, wave: u32) -> bool {
-    const MOST_TRIES: u32 = 16;
     (1..=MOST_TRIES).any(|try_| job.name == names::wave_job_name(draft.run.name, draft.run.uid, stage, wave, try_))
 }
 
