@@ -106,13 +106,14 @@ pub(crate) fn of_status(measured: &[Measured]) -> anyhow::Result<Vec<Figure>> {
     Ok(by_track.into_iter().map(figure).collect())
 }
 
-/// The operator's memory before and after.
-pub(crate) fn of_memory(idle: Memory, after: Memory) -> Vec<Figure> {
+/// The operator's memory before and after, and beside a thousand finished runs more.
+pub(crate) fn of_memory(idle: Memory, after: Memory, crowded: Memory) -> Vec<Figure> {
     let figure = |what: &str, load: &str, value| single(what, load, "MiB", value);
     vec![
         figure("operator's resident memory", "idle", idle.resident),
         figure("operator's resident memory", "after all runs", after.resident),
-        figure("… at most", "all", after.peak),
+        figure("operator's resident memory", "and 1,000 more, finished", crowded.resident),
+        figure("… at most", "all", crowded.peak),
     ]
 }
 

@@ -5,6 +5,8 @@
 //! missed and never decide the exit code.
 
 mod audit;
+mod causes;
+mod crowd;
 mod figures;
 mod load;
 mod memory;
@@ -13,16 +15,22 @@ mod starts;
 mod steps;
 mod table;
 
+use anyhow::Context as _;
 use clap::Parser;
 use figures::Measured;
 use jiff::Timestamp;
-use load::LOADS;
+use load::{ALONE, FAN, LOADS, REFAN, TEN};
 use place::Place;
 use std::{
     io::{Write as _, stderr, stdout},
     path::PathBuf,
     time::Instant,
 };
+
+/// Runs that have the cluster to themselves.
+const ALONE_RUNS: u32 = 3;
+/// Finished runs the operator's memory is measured with.
+const CROWD: u32 = 1000;
 
 /// Measures an installed Trackway and prints figures with their goals.
 #[derive(Parser, Clone, Debug)]
@@ -68,14 +76,23 @@ async fn main() -> anyhow::Result<()> {
         measured.push((load.name, runs));
     }
     let after = place.operator_memory().await?;
+    let fans = args.batches.div_ceil(4);
+    let (fan, refan) = (FAN.run(&place, fans, &mark).await?, REFAN.run(&place, fans, &mark).await?);
+    let (alone, ten) = (ALONE.run(&place, ALONE_RUNS, &mark).await?, TEN.run(&place, 10, &mark).await?);
+    let (ten_at_once, bound) = causes::of_ten_at_once(&alone, &ten);
+    let finished = measured.iter().flat_map(|(_, runs)| runs).next().context("no run was measured")?;
+    crowd::of_finished(&place, finished, CROWD, &mark).await?;
+    let crowded = place.operator_memory().await?;
 
     let mut all = figures::of_runs(&place, &args.namespace, &args.audit_log, &measured).await?;
     all.extend(figures::of_lease(&args.namespace, &args.audit_log)?);
     all.extend(figures::of_status(&measured)?);
-    all.extend(figures::of_memory(idle, after));
+    all.extend([causes::of_fan_out(FAN.name, &fan, 4000.0), causes::of_fan_out(REFAN.name, &refan, 8000.0)]);
+    all.extend(ten_at_once);
+    all.extend(figures::of_memory(idle, after, crowded));
     let machine = machine(&place, &before).await?;
     let beside: String = args.beside.iter().map(|text| format!("{text}\n")).collect();
-    writeln!(stdout(), "{machine}\n{beside}\n{}", table::table(&all))?;
+    writeln!(stdout(), "{machine}\n{beside}\n{}\n\n{bound}", table::table(&all))?;
     Ok(())
 }
 

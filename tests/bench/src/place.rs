@@ -19,6 +19,14 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 /// Name of the operator's Secret, and what its pods' names begin with.
 const OPERATOR: &str = "trackway-operator";
 
+/// A batch to be sent.
+pub(crate) struct Batch {
+    pub(crate) id: String,
+    pub(crate) level: Level,
+    /// Value of its label `bench`.
+    pub(crate) bench: &'static str,
+}
+
 /// A cluster with Trackway in it.
 pub(crate) struct Place {
     pub(crate) client: Client,
@@ -34,17 +42,23 @@ impl Place {
         Ok(Self { client, nats, args })
     }
 
-    /// Hands a batch of `level` with this id to the cluster and waits until its runs have ended.
-    pub(crate) async fn run_batch(&self, id: &str, level: Level) -> anyhow::Result<Vec<BatchRun>> {
+    /// Hands a batch to the cluster and waits until its runs have ended.
+    pub(crate) async fn run_batch(&self, batch: &Batch) -> anyhow::Result<Vec<BatchRun>> {
+        let labels = [("bench".to_owned(), batch.bench.to_owned())].into();
         let tracks = Api::<Track>::namespaced(self.client.clone(), &self.args.namespace).list(&ListParams::default()).await?;
-        let takes = |track: &&Track| track.spec.selector.levels.is_empty() || track.spec.selector.levels.contains(&level);
-        let names: Vec<String> = tracks.iter().filter(takes).map(|track| names::run_name(&track.name_any(), id)).collect();
-        ensure!(!names.is_empty(), "no Track in namespace {} takes batches of level {}", self.args.namespace, level.as_str());
-        self.submit(id, level).await?;
+        let takes = |track: &&Track| {
+            let selector = &track.spec.selector;
+            let level = selector.levels.is_empty() || selector.levels.contains(&batch.level);
+            level && selector.label_selector.as_ref().is_none_or(|labeled| labeled.matches(&labels))
+        };
+        let names: Vec<String> = tracks.iter().filter(takes).map(|track| names::run_name(&track.name_any(), &batch.id)).collect();
+        ensure!(!names.is_empty(), "no Track in namespace {} takes batches with bench={}", self.args.namespace, batch.bench);
+        self.submit(batch).await?;
         try_join_all(names.iter().map(|name| self.until_succeeded(name))).await
     }
 
-    async fn submit(&self, id: &str, level: Level) -> anyhow::Result<()> {
+    async fn submit(&self, batch: &Batch) -> anyhow::Result<()> {
+        let Batch { id, level, bench } = batch;
         let mut command = Command::new(&self.args.cli);
         command.args([
             "submit",
@@ -57,6 +71,7 @@ impl Place {
             "--subject",
             "bench",
         ]);
+        command.args(["--label", &format!("bench={bench}")]);
         command.args(["--level", level.as_str(), "--priority", "High", "--batch-id", id, "--events"]).arg(&self.args.events);
         let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
         let output = output.with_context(|| format!("cannot run {}", self.args.cli.display()))?;

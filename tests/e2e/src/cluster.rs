@@ -20,8 +20,18 @@ pub const CLUSTER: &str = "e2e";
 /// Namespace of the chart's release.
 pub const RELEASE_NAMESPACE: &str = "trackway";
 /// Namespaces the release works in, and the tenants whose batches go there.
-pub const BOUND: [(&str, &str); 4] =
-    [("e2e-demo", "*"), ("e2e-bad", "nobody"), ("e2e-life", "nobody"), ("e2e-secrets", "nobody")];
+pub const BOUND: [(&str, &str); 10] = [
+    ("e2e-demo", "*"),
+    ("e2e-bad", "nobody"),
+    ("e2e-box", "nobody"),
+    ("e2e-cast", "nobody"),
+    ("e2e-catch", "nobody"),
+    ("e2e-fan", "nobody"),
+    ("e2e-life", "nobody"),
+    ("e2e-limits", "nobody"),
+    ("e2e-quota", "nobody"),
+    ("e2e-secrets", "nobody"),
+];
 /// Field manager of everything tests apply.
 pub const MANAGER: &str = "e2e";
 

@@ -25,6 +25,7 @@ pub mod audit;
 pub mod batch;
 pub mod cluster;
 mod diagnosis;
+pub mod fan;
 pub mod json;
 pub mod operator;
 pub mod outline;

@@ -26,6 +26,8 @@ pub struct StageOutline {
     pub output: Option<String>,
     /// Its attempts in order.
     pub attempts: Vec<AttemptOutline>,
+    /// The state of its targets, in a fan-out.
+    pub targets: Option<String>,
 }
 
 /// The outline of an attempt.
@@ -60,6 +62,7 @@ impl Outline {
             phase: stage.phase,
             output: stage.output.map(|output| output.sha256),
             attempts: stage.attempts.into_iter().map(attempt).collect(),
+            targets: stage.targets.map(|targets| targets.ledger),
         };
         Self { phase: status.phase, stages: status.stages.into_iter().map(stage).collect() }
     }

@@ -34,7 +34,7 @@ use trackway_crds::{
     status::Phase,
 };
 use trackway_nats::{Credentials, Nats, NatsConfig};
-use trackway_scripted_llm::{CallRecord, CallState, Rules, ScriptedLlm};
+use trackway_scripted_llm::{Count, Rules, ScriptedLlm};
 use trackway_store::PayloadStore;
 use trackway_test_support::{MINIO_PASSWORD, MINIO_USER, Minio, NatsServer};
 
@@ -42,7 +42,8 @@ use trackway_test_support::{MINIO_PASSWORD, MINIO_USER, Minio, NatsServer};
 pub const RUN_LIMIT: Duration = Duration::from_secs(90);
 const TRACK_LIMIT: Duration = Duration::from_secs(30);
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
-const CALL_LIMIT: Duration = Duration::from_secs(60);
+/// How long a call may be waited for.
+pub const CALL_LIMIT: Duration = Duration::from_secs(60);
 
 /// A namespace, a model and a way to the payloads.
 pub struct Place {
@@ -402,20 +403,17 @@ impl Place {
     /// When none came in time.
     pub async fn until_held(&self, track: &str) -> anyhow::Result<()> {
         let prefix = format!("{track}-");
-        let held = |calls: &[CallRecord]| {
-            calls.iter().any(|call| call.state == CallState::Held && call.trackway.run_name.starts_with(&prefix))
-        };
-        timeout(CALL_LIMIT, self.llm.until_calls(held))
-            .await
-            .with_context(|| format!("track {track} asked for nothing that is held"))
+        self.until_call_held(&format!("of track {track}"), |call| call.trackway.run_name.starts_with(&prefix)).await
     }
 
-    /// Calls the scripted LLM answered well for `run`, by kind, stage and attempt.
+    /// Calls the scripted LLM answered well for `run`, by kind, stage and attempt, and the index of a target but for the first's.
     #[must_use]
     pub fn answered(&self, run: &BatchRun) -> BTreeMap<String, u64> {
         let uid = run.metadata.uid.clone().unwrap_or_default();
         let counts = self.llm.counts().into_iter().filter(|count| count.run == uid);
-        counts.map(|count| (format!("{:?} {}/{}", count.kind, count.stage, count.attempt), count.ok)).collect()
+        let target = |index: &str| if index == "0" { String::new() } else { format!("#{index}") };
+        let name = |count: &Count| format!("{:?} {}/{}{}", count.kind, count.stage, count.attempt, target(&count.index));
+        counts.map(|count| (name(&count), count.ok)).collect()
     }
 }
 

@@ -103,6 +103,11 @@ fn replaced(mut answer: Value, then: &Then) -> Value {
     if let (Some(answer), Some(fields)) = (answer.as_object_mut(), &then.replace) {
         answer.extend(fields.clone());
     }
+    let items = answer.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten().rev();
+    for item in items.take(then.withhold.unwrap_or(0)).filter_map(Value::as_object_mut) {
+        item.insert("approve".to_owned(), false.into());
+        item.insert("reason".to_owned(), "Says the same as another one.".into());
+    }
     answer
 }
 

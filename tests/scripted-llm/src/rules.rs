@@ -125,6 +125,9 @@ pub struct Then {
     /// Code and message of the error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorWords>,
+    /// So many entries at the end of a derived review are not approved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withhold: Option<usize>,
     /// Entries of a list named `targets` in the derived answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub targets: Option<usize>,
@@ -195,6 +198,7 @@ fn check(rule: &Rule) -> Result<(), RuleError> {
         ("brokenBody", then.broken_body),
         ("hangup", then.hangup),
         ("status", then.status.is_some()),
+        ("withhold", then.withhold.is_some()),
         ("targets", then.targets.is_some()),
     ];
     let given: Vec<&str> = outcomes.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();

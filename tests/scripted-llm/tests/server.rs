@@ -90,6 +90,18 @@ async fn a_judge_is_below_threshold_on_the_first_attempt_only() {
 }
 
 #[tokio::test]
+async fn a_review_withholds_as_many_as_the_rule_says() {
+    let server = Server::with("- {name: strict, when: {contains: [review]}, then: {withhold: 1}}").await;
+    let item = json!({"type": "object", "properties": {"key": {"type": "string"}, "approve": {"type": "boolean"}}});
+    let schema = json!({"type": "object", "properties": {"items": {"type": "array", "items": item}}});
+    let asked = question("output", r#"review {"items": [{"key": "a"}, {"key": "b"}]}"#, schema);
+    let (_, answered) = server.post("/v1/chat/completions", asked).await;
+    let approved: Vec<Value> =
+        answer(&answered)["items"].as_array().unwrap().iter().map(|item| item["approve"].clone()).collect();
+    assert_eq!(approved, [true, false]);
+}
+
+#[tokio::test]
 async fn errors_are_worded_as_the_protocol_words_them() {
     let server = Server::with("- {name: busy, then: {status: 429, retryAfter: 7}}").await;
     let url = format!("{}/chat/completions", server.llm.base_url());

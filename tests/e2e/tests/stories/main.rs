@@ -1,9 +1,15 @@
 //! The stories; see the library for how to run them.
 
 mod bad_input;
+mod broadcast;
+mod catch;
+mod container;
 mod crash;
 mod demo;
+mod fan_out;
+mod fan_out_large;
 mod life;
+mod limits;
 mod lost_pod;
 mod outage;
 mod secrets;
