@@ -270,6 +270,8 @@ fn record(draft: &mut Draft<'_>, revision: &Revision, try_: u32, name: String, u
     catch.job_uid = Some(uid.clone());
     catch.try_started_at = Some(MicroTime(now));
     catch.not_before = None;
+    // It was only refused for a while.
+    catch.error.take_if(|error| error.reason == REFUSED);
     draft.out.why.push(format!("records and releases Job {name}"));
     draft.out.after.push(After::Release { name, uid });
     draft.wake_at.push(later(now, revision.limits.start_timeout_millis));

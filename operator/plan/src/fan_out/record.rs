@@ -63,7 +63,7 @@ fn next(draft: &mut Draft<'_>, revision: &Revision, fan_out: &mut FanOut<'_>) {
     let since = targets.due_since.as_ref().map_or(draft.now, |since| since.0);
     let max = fan_out.resolved.retry.infrastructure_max_tries;
     let decision = cut::cut(&fan_out.ledger, fan_out.for_each, max, live, millis_between(since, draft.now));
-    let Some((name, try_, found)) = job(draft, fan_out, number) else {
+    let Some(Named { name, try_, found }) = named(draft, fan_out, number) else {
         let message = format!("the names of the Jobs of wave {number} are taken by Jobs that cannot be used; delete them");
         timing::account(draft, fan_out.stage, fan_out.last.as_ref());
         return decide::fail_stage(draft, fan_out.stage, None, ErrorClass::Permanent, "JobNamesTaken", &message);
@@ -89,15 +89,24 @@ fn hold(draft: &mut Draft<'_>, revision: &Revision, live: usize) {
     if live > 0 { runs(draft, revision) } else { open::suspend(draft, revision) }
 }
 
-/// The Job that bears the next wave's name: one that may be recorded as it is, or the name under which one is to be created.
-/// `None` when all names are taken.
-fn job(draft: &Draft<'_>, fan_out: &FanOut<'_>, number: u32) -> Option<(String, u32, Option<(JobView, WaveAssignment)>)> {
+/// A name for the next wave's Job.
+struct Named {
+    name: String,
+    try_: u32,
+    /// The Job that has it and may be recorded as it is, and what it was told; `None`: one is to be created.
+    found: Option<(JobView, WaveAssignment)>,
+}
+
+/// The first name of wave `number` that can be used; `None` when all are taken.
+fn named(draft: &Draft<'_>, fan_out: &FanOut<'_>, number: u32) -> Option<Named> {
     for try_ in 1..=MOST_TRIES {
         let name = names::wave_job_name(draft.run.name, draft.run.uid, &fan_out.resolved.name, number, try_);
-        let Some(job) = draft.observed.jobs.iter().find(|job| job.name == name) else { return Some((name, try_, None)) };
+        let Some(job) = draft.observed.jobs.iter().find(|job| job.name == name) else {
+            return Some(Named { name, try_, found: None });
+        };
         let wave = job.wave.as_ref().filter(|_| job.can_be_adopted(draft.status.revision.as_deref()));
         if let Some(wave) = wave.filter(|wave| fits(fan_out, wave, number)) {
-            return Some((name, try_, Some((job.clone(), wave.clone()))));
+            return Some(Named { name, try_, found: Some((job.clone(), wave.clone())) });
         }
         // Someone else's, one that ran although nothing recorded it, or one over targets that have moved on: its name is spent.
     }
