@@ -1,6 +1,7 @@
 //! Small runs, every one of their interleavings: what operators, pods, results and faults can do in every order in which they can.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers fail the test the same way it does")]
+#![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a test says what it has looked at, and how long it took")]
 
 mod common;
 

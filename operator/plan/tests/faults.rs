@@ -1,6 +1,7 @@
 //! Every call of an operator goes wrong once, in every way, in every scenario; the outcome is that of the run in which nothing did.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers fail the test the same way it does")]
+#![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a test says what it has looked at, and how long it took")]
 
 mod common;
 

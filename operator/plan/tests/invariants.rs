@@ -2,6 +2,7 @@
 //! `TRACKWAY_SEED=17` at one of them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers fail the test the same way it does")]
+#![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a test says what it has looked at, and how long it took")]
 
 mod common;
 

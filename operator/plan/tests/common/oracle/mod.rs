@@ -170,7 +170,19 @@ fn inv03_numbers_grow(history: &mut History, after: &BatchRunStatus, faults: &mu
 }
 
 fn inv04_bounded(after: &BatchRunStatus, faults: &mut Faults) {
-    let bytes = serde_json::to_vec(after).unwrap().len();
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, after).unwrap();
+    let bytes = count.0;
     if bytes > MAX_STATUS_BYTES {
         faults.push(("inv04", format!("status has {bytes} bytes")));
     }

@@ -155,8 +155,9 @@ impl Sim {
         self.operators[who].jobs_floor = jobs;
         let mut jobs: Vec<JobView> = self.cluster.jobs[jobs].iter().map(|job| (**job).clone()).collect();
         for uid in waited_for(status) {
-            if !jobs.iter().any(|job| job.uid == uid) && !(self.faults && self.rng.chance(5)) {
-                // A cache that is behind must not look like a Job that is gone, so that one is read.
+            // A cache that is behind must not look like a Job that is gone, so that one is read.
+            let missed = jobs.iter().all(|job| job.uid != uid);
+            if missed && !(self.faults && self.rng.chance(5)) {
                 jobs.extend(self.cluster.job(uid).cloned());
             }
         }

@@ -11,7 +11,7 @@ use trackway_crds::{
 pub fn random(rng: &mut Rng) -> Revision {
     let count = if rng.chance(5) { 12 } else { rng.index(1, 4) };
     let mut stages: Vec<ResolvedStage> = (0..count).map(|n| stage(rng, n)).collect();
-    if count > 1 && rng.chance(45) {
+    if count > 1 && rng.chance(60) {
         let at = rng.index(1, count - 1);
         let source = format!("stage-{}", rng.index(0, at - 1));
         if matches!(stages[at].work, ResolvedWork::Generate { .. }) {
