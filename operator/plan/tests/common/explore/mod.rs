@@ -281,6 +281,7 @@ impl World {
             outputs: &facts.outputs,
             verdicts: &facts.verdicts,
             said: &facts.said,
+            now: self.moment().as_millisecond(),
             hopeless: false,
         };
         let run = Arc::clone(&self.run);

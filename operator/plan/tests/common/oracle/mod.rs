@@ -33,6 +33,8 @@ pub struct Truth<'a> {
     pub verdicts: &'a BTreeMap<Key, BTreeMap<String, u16>>,
     /// What workers with a recorded Job said, by key and try.
     pub said: &'a BTreeMap<(Key, u32), Vec<StageResult>>,
+    /// Milliseconds since the epoch.
+    pub now: i64,
     /// Some pod could not start for a reason that only somebody's hand mends.
     pub hopeless: bool,
 }
@@ -68,6 +70,7 @@ pub fn written(history: &mut History, truth: &Truth<'_>, before: &BatchRunStatus
     inv04_bounded(after, &mut faults);
     inv05_ended_stays(before, after, &mut faults);
     inv06_one_revision(history, after, &mut faults);
+    inv07_on_a_clock(truth, after, &mut faults);
     inv11_failed_in_time(truth.revision, before, after, &mut faults);
     tokens_are_not_overspent(truth.revision, before, after, &mut faults);
     summary_is_what_stages_say(after, truth.revision.stages.len(), &mut faults);
@@ -205,6 +208,17 @@ fn inv06_one_revision(history: &mut History, after: &BatchRunStatus, faults: &mu
         faults.push(("inv06", format!("{:?} became {:?}", history.revision, after.revision)));
     }
     history.revision.clone_from(&after.revision);
+}
+
+/// A run that is at work ends by its active deadline: no clock was started later than now.
+fn inv07_on_a_clock(truth: &Truth<'_>, after: &BatchRunStatus, faults: &mut Faults) {
+    let limit = i64::try_from(truth.revision.limits.active_deadline_millis).unwrap();
+    let Some(deadline) = &after.deadline_at else { return };
+    let left = limit - i64::try_from(after.active_millis).unwrap();
+    let told = deadline.0.as_millisecond() - truth.now;
+    if told > left {
+        faults.push(("inv07", format!("the active deadline is {told} ms away, {left} ms are left")));
+    }
 }
 
 /// Nothing new is recorded once the budget of tokens is used up.

@@ -27,6 +27,7 @@ impl Sim {
             outputs: &self.outputs,
             verdicts: &self.verdicts,
             said: &self.said,
+            now: self.moment().as_millisecond(),
             hopeless: self.hopeless,
         };
         let mut faults = oracle::written(&mut self.history, &truth, before, &after);
