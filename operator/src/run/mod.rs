@@ -8,6 +8,8 @@ mod observe;
 mod open;
 mod report;
 mod results;
+#[cfg(test)]
+mod stories;
 mod view;
 
 pub(crate) use memory::Memory;
