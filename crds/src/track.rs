@@ -339,6 +339,7 @@ pub struct Backoff {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("[has(self.validateContext), has(self.generate), has(self.container), has(self.broadcast)].filter(x, x).size() == 1").message("a stage does exactly one kind of work: give it one of validateContext, generate, container and broadcast"))]
 #[x_kube(validation = Rule::new("!has(self.forEach) || has(self.generate)").message("forEach: only a stage that generates can be done for each target"))]
+#[x_kube(validation = Rule::new("!has(self.broadcast) || !has(self.judge) || (has(self.judge.enabled) && !self.judge.enabled)").message("judge: a broadcast is not judged, it sends what was: leave judge out"))]
 pub struct Stage {
     /// Name, unique in the track; later prompts see its output as `{{ stages.NAME }}` (or `stages["NAME"]` with a dash).
     #[schemars(length(min = 1, max = 24), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
@@ -401,8 +402,8 @@ pub enum OnMissing {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Generate {
-    /// Key of the prompt in `promptsFrom`: a minijinja template that may name `track`, `batch`, `events`, `context`, `stages`
-    /// and `feedback`. An undefined name makes the Track not ready.
+    /// Key of the prompt in `promptsFrom`: a minijinja template that may name `track`, `batch`, `events`, `context`, `stages`,
+    /// `feedback` and, with `forEach`, `target`. An undefined name makes the Track not ready.
     #[schemars(length(min = 1, max = 128))]
     pub prompt: String,
     /// Key of a JSON Schema in `promptsFrom` the output must be valid for. Left out: the output is `{"text": string}`.
@@ -423,12 +424,13 @@ pub struct Generate {
 /// waiting for a model. The stage's output is `{"items": [{key, phase, output, score, error}], "counts"}`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.targetsPerPod) || self.targetsPerPod <= (has(self.maxConcurrency) ? self.maxConcurrency : 40)").message("targetsPerPod must not be more than maxConcurrency (default 40)"))]
 pub struct ForEach {
     /// `STAGE.FIELD`: the field of an earlier stage's output that holds the list, for example `solutions.targets`. At most 1,000
     /// objects; the prompt sees one of them as `{{ target }}`.
     #[schemars(length(min = 3, max = 89), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?\.[A-Za-z_][A-Za-z0-9_]*$"))]
     pub items: String,
-    /// Field of each entry that tells it from all others. Default `id`; entries without it go by their index.
+    /// Field of each entry that tells it from all others, a text or a number. Default `id`; entries without it go by their index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub key: Option<String>,
@@ -436,7 +438,7 @@ pub struct ForEach {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 256))]
     pub max_concurrency: Option<u32>,
-    /// Targets one pod works on at the same time. Default 10.
+    /// Targets one pod works on at the same time, at most `maxConcurrency`. Default 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 32))]
     pub targets_per_pod: Option<u32>,
@@ -452,7 +454,7 @@ pub struct ForEach {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerWork {
-    /// The image. It runs as a user other than root, with a read-only root file system; `/trackway` and `/tmp` can be written.
+    /// The image. It runs as user 65532 with a read-only root file system; `/trackway` and `/tmp` can be written.
     #[schemars(length(min = 1, max = 512))]
     pub image: String,
     /// Replaces the image's entry point.
@@ -515,7 +517,7 @@ pub struct Channel {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Webhook {
-    /// Where notices are posted: `https://…`, or `http://…` within the cluster.
+    /// Where notices are posted: `https://…`, or `http://…` within the cluster. No user name or password.
     #[schemars(length(min = 8, max = 512), regex(pattern = r"^https?://[^\s]+$"))]
     pub url: String,
     /// The signing secret as Standard Webhooks writes it, `whsec_…`, in a Secret of this namespace.

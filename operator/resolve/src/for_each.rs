@@ -41,9 +41,7 @@ pub(crate) fn resolve(for_each: &ForEach, path: &str, prompts: &Prompts, faults:
         }
     };
     let key = for_each.key.as_deref();
-    if let Some(key) = key {
-        check_key(&format!("{path}.key"), key, &for_each.items, &entries, faults);
-    }
+    check_key(&format!("{path}.key"), key, &for_each.items, &entries, faults);
     let max_concurrency = for_each.max_concurrency.unwrap_or(DEFAULT_MAX_CONCURRENCY);
     let resolved = ResolvedForEach {
         stage: stage.to_owned(),
@@ -56,17 +54,19 @@ pub(crate) fn resolve(for_each: &ForEach, path: &str, prompts: &Prompts, faults:
     Some(FanOut { resolved, target: Target { of: output.clone(), field: field.to_owned() } })
 }
 
-fn check_key(path: &str, key: &str, items: &str, entries: &Entries<'_>, faults: &mut Faults) {
+/// Entries may lack the default key, and then go by their index; a key that somebody names must be there.
+fn check_key(path: &str, given: Option<&str>, items: &str, entries: &Entries<'_>, faults: &mut Faults) {
+    let key = given.unwrap_or(DEFAULT_KEY);
     let message = match entries.kind_of(key) {
-        None => format!(
+        None if given.is_some() => format!(
             "the entries of {items} have no field {key}; they have: {}. Name one of these, or leave key out: then an entry's {DEFAULT_KEY}, \
              else its index, is its key",
             list(entries.names())
         ),
-        Some(Some(kind)) if kind != "string" && kind != "integer" => {
-            format!("{key} of {items} has type {kind:?}; a key is a string or an integer: name another field")
+        Some(Some(kind)) if !["string", "integer", "number"].contains(&kind) => {
+            format!("{key} of {items} has type {kind:?}; a key is a text or a number: name another field")
         }
-        Some(_) => return,
+        _ => return,
     };
     faults.add(path, Reason::ListInvalid, message);
 }
@@ -82,8 +82,7 @@ pub(crate) fn check(stages: &[Stage], index: usize, path: &str, faults: &mut Fau
     let named = for_each.items.split_once('.').filter(|(_, field)| !field.is_empty() && !field.contains('.'));
     match named {
         None => {
-            let message = format!("{:?} is not STAGE.FIELD: write for example solutions.targets", for_each.items);
-            faults.add(format!("{path}.forEach.items"), Reason::ListInvalid, message);
+            faults.add(format!("{path}.forEach.items"), Reason::ListInvalid, not_a_list(&for_each.items));
         }
         Some((source, _)) if !earlier().any(|earlier| earlier == source) => {
             let message = format!(
@@ -103,6 +102,10 @@ pub(crate) fn check(stages: &[Stage], index: usize, path: &str, faults: &mut Fau
         );
         faults.add(format!("{path}.forEach.targetsPerPod"), Reason::SpecInvalid, message);
     }
+}
+
+pub(crate) fn not_a_list(items: &str) -> String {
+    format!("{items:?} is not STAGE.FIELD: name an earlier stage and a field of its output, for example solutions.targets")
 }
 
 /// A target's failures are counted in three bits each.

@@ -53,6 +53,7 @@ pub fn resolve(
     let limits = durations::limits(spec.limits.as_ref(), &mut faults);
     let mut stages = Stages::new(spec, endpoints, files, &mut faults);
     let resolved: Vec<_> = spec.stages.iter().enumerate().filter_map(|(index, stage)| stages.resolve(index, stage)).collect();
+    stages.idle_judges();
     let debugger = stages.debugger();
     let used = stages.used_files();
     if faults.is_empty() {

@@ -1,9 +1,13 @@
 //! A resource as written, held against its definition: bounds of every field, and no field Kubernetes would silently drop.
 
-use crate::fault::{Fault, Faults, Reason, list};
+use crate::{
+    fault::{Fault, Faults, Reason, list},
+    for_each::not_a_list,
+};
 use jsonschema::{ValidationError, error::ValidationErrorKind};
 use serde_json::{Value, json};
 use trackway_crds::{
+    Tolerance,
     duration::{self, NotADuration},
     manifests::definitions,
 };
@@ -79,8 +83,21 @@ fn explain(error: &ValidationError<'_>, document: &Value, schema: &Value, faults
             let text = error.instance().as_str().unwrap_or_default().to_owned();
             faults.add(path, Reason::BadDuration, NotADuration(text).to_string());
         }
+        ValidationErrorKind::Pattern { .. } => {
+            let message = explained(&path, error.instance()).unwrap_or_else(|| error.to_string());
+            faults.add(path, Reason::SpecInvalid, message);
+        }
         _ => faults.add(path, Reason::SpecInvalid, error.to_string()),
     }
+}
+
+/// A pattern says little to people; `None` where it says enough.
+fn explained(path: &str, value: &Value) -> Option<String> {
+    let text = value.as_str()?;
+    if path.ends_with(".toleratedFailures") {
+        return text.parse::<Tolerance>().err().map(|error| error.to_string());
+    }
+    path.ends_with(".forEach.items").then(|| not_a_list(text))
 }
 
 fn known_fields(schema_path: &str, schema: &Value) -> String {

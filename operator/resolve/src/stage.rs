@@ -88,6 +88,18 @@ impl<'a> Stages<'a> {
         })
     }
 
+    /// Roles of judges that judge nothing: a cluster would refuse them too.
+    pub(crate) fn idle_judges(&mut self) {
+        if let Some(role) = &self.spec.judge.model {
+            self.model(role, "spec.judge.model");
+        }
+        for (index, stage) in self.spec.stages.iter().enumerate() {
+            if let Some(role) = stage.judge.as_ref().and_then(|judge| judge.model.as_deref()) {
+                self.model(role, &format!("spec.stages[{index}].judge.model"));
+            }
+        }
+    }
+
     /// The model that explains failures.
     pub(crate) fn debugger(&mut self) -> Option<ResolvedDebugger> {
         let given = &self.spec.catch.as_ref()?.debugger;

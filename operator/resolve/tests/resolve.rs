@@ -137,6 +137,9 @@ fn roles_and_endpoints_that_do_not_exist_are_named_with_those_that_do() {
     let faults = faults_after("judge:\n  model: critic", "judge:\n  model: nobody");
     assert_eq!(only(&faults).0, "spec.judge.model", "said once, though two stages use it");
 
+    let faults = faults_after("judge: {enabled: false}", "judge: {enabled: false, model: nobody}");
+    assert_eq!(only(&faults).0, "spec.stages[0].judge.model", "a judge that is off names a role too");
+
     let faults = faults_after("endpoint: main, model: j", "endpoint: spare, model: j");
     let (path, reason, message) = only(&faults);
     assert_eq!((path, reason), ("spec.models[1].endpoint", Reason::UnknownEndpoint));
