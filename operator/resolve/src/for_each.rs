@@ -32,8 +32,8 @@ pub(crate) fn resolve(for_each: &ForEach, path: &str, prompts: &Prompts, faults:
         Ok(entries) => entries,
         Err(why) => {
             let message = format!(
-                "{:?}: stage {stage} has no list of objects in {field}, because {why}. Name STAGE.FIELD of an earlier stage \
-                 that generates, validates context or runs a container",
+                "{:?}: stage {stage} has no list of objects in {field}, because {why}. Give it an outputSchema in which {field} is \
+                 an array of objects, or name STAGE.FIELD of another stage that generates, validates context or runs a program",
                 for_each.items
             );
             faults.add(format!("{path}.items"), Reason::ListInvalid, message);
@@ -128,7 +128,7 @@ pub(crate) fn check_budgets(
             let owner = if own { path } else { "spec" };
             let hint = if own { String::new() } else { format!(", or give {path}.retry.{class}.maxTries a smaller one") };
             let message = format!(
-                "{tries} is too much for {path}, which has forEach: each of its targets counts up to {MAX_TRIES}. Write {MAX_TRIES} or \
+                "{tries} is too much for {path}, which has forEach: each of its targets counts up to {MAX_TRIES} failures of a class. Write {MAX_TRIES} or \
                  less{hint}"
             );
             faults.add(format!("{owner}.retry.{class}.maxTries"), Reason::SpecInvalid, message);

@@ -43,12 +43,8 @@ pub(crate) fn entries<'a>(output: &'a Output, field: &str) -> Result<Entries<'a>
     match output {
         Output::Unknown => Ok(Entries::Open),
         Output::Schema(schema) => of_schema(schema, field),
-        Output::Text => {
-            Err("its output is {\"text\": string}: give it an outputSchema in which the field is an array of objects".into())
-        }
-        Output::FanOut(_) => {
-            Err("its output is put together from its targets when it is read, and is not to be fanned out over".into())
-        }
+        Output::Text => Err("its output is {\"text\": string}".into()),
+        Output::FanOut(_) => Err("it has forEach, and its output is put together from its targets only when it is read".into()),
         Output::Broadcast => Err("its output is a report of what was sent".into()),
     }
 }

@@ -83,12 +83,20 @@ fn explain(error: &ValidationError<'_>, document: &Value, schema: &Value, faults
             let text = error.instance().as_str().unwrap_or_default().to_owned();
             faults.add(path, Reason::BadDuration, NotADuration(text).to_string());
         }
+        ValidationErrorKind::Type { .. } if in_quotes_it_would_do(error) => {
+            faults.add(path, Reason::SpecInvalid, format!("{error}: write it in quotes, \"{}\"", error.instance()));
+        }
         ValidationErrorKind::Pattern { .. } => {
             let message = explained(&path, error.instance()).unwrap_or_else(|| error.to_string());
             faults.add(path, Reason::SpecInvalid, message);
         }
         _ => faults.add(path, Reason::SpecInvalid, error.to_string()),
     }
+}
+
+/// YAML reads `cpu: 2` and `x: yes` as no texts.
+fn in_quotes_it_would_do(error: &ValidationError<'_>) -> bool {
+    (error.instance().is_number() || error.instance().is_boolean()) && error.to_string().ends_with("\"string\"")
 }
 
 /// A pattern says little to people; `None` where it says enough.

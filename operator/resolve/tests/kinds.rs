@@ -128,7 +128,7 @@ fn what_a_fan_out_cannot_be_done_over_is_told() {
     let (_, reason, message) =
         fault_after("generate: {prompt: plain.md, outputSchema: solutions.json}", "generate: {prompt: plain.md}");
     assert_eq!(reason, Reason::ListInvalid);
-    assert!(message.contains("{\"text\": string}: give it an outputSchema"), "{message}");
+    assert!(message.contains("because its output is {\"text\": string}. Give it an outputSchema"), "{message}");
 }
 
 #[test]
