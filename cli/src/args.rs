@@ -44,7 +44,7 @@ pub enum Command {
     /// Run a Track on this machine, without a cluster: the same engine, your model server, a picture at the end. Notices are
     /// not sent.
     #[command(
-        after_help = "Example:\n  trackway simulate -f tracks/churn.yaml -f prompts/ --batch events.jsonl --llm-url http://localhost:8000/v1"
+        after_help = "Examples:\n  trackway simulate -f tracks/churn.yaml -f prompts/ --batch events.jsonl --llm-url http://localhost:8000/v1\n  trackway simulate -f tracks --batch events.jsonl --container pii-scan=scanned.json   # in place of its image"
     )]
     Simulate(SimulateArgs),
     /// Show a run as a picture: stages, attempts, scores, and where the time went.

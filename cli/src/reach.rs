@@ -9,7 +9,7 @@ use forward::Forward;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use std::{collections::BTreeMap, time::Duration};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use trackway_kubernetes::within;
 use trackway_nats::{Credentials, Nats, NatsConfig};
 use trackway_store::PayloadStore;
@@ -34,11 +34,9 @@ impl Reach {
         Self::open(cluster, args, false, CONNECT_LIMIT, |note| screen.note(note)).await
     }
 
-    /// Opens the payload store for what only rounds off an answer: without a word, and not for long.
+    /// Opens the payload store for what only rounds off an answer: without a word.
     pub(crate) async fn store_soon(cluster: &Cluster, args: &ReachArgs) -> anyhow::Result<Self> {
-        let open = Self::open(cluster, args, false, SOON, |_| ());
-        let opened = tokio::time::timeout(SOON, open).await;
-        opened.map_err(|_| anyhow!("the payload store is not reached within {SOON:?}"))?
+        Self::open(cluster, args, false, SOON, |_| ()).await
     }
 
     /// Opens the payload store and NATS.
@@ -64,6 +62,12 @@ impl Reach {
         let store = PayloadStore::open_with(url, nats.as_ref(), variables)?;
         Ok(Self { store, nats, _forward: forward })
     }
+}
+
+/// What only rounds off an answer, unless it takes too long.
+pub(crate) async fn soon<T>(asked: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let limit = 2 * SOON;
+    timeout(limit, asked).await.map_err(|_| anyhow!("the payload store does not answer within {limit:?}"))?
 }
 
 struct Settings {

@@ -6,6 +6,7 @@ use crate::{
     exit::Outcome,
     screen::{Format, Screen},
     table::Table,
+    tree::one_line,
 };
 use anyhow::{Context, bail};
 use futures::StreamExt;
@@ -13,7 +14,11 @@ use kube::runtime::{WatchStreamExt, watcher};
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::{Instant, sleep_until};
-use trackway_crds::{BatchRun, Score, labels, names::label_hash, status::Phase};
+use trackway_crds::{
+    BatchRun, Score, labels,
+    names::label_hash,
+    status::{Failure, Phase},
+};
 
 /// The runs of a batch are created one after the other; this long after the last news no more are expected.
 const QUIET: Duration = Duration::from_secs(2);
@@ -103,6 +108,9 @@ pub(crate) async fn follow(cluster: &Cluster, wanted: &Wanted, screen: &mut Scre
             }
         }
     }
+    if screen.format == Format::People {
+        screen.say(&view.rows.values().filter_map(Row::ending).collect::<String>())?;
+    }
     Ok(Outcome::good_if(!view.rows.values().any(|row| row.phase == "Failed")))
 }
 
@@ -133,6 +141,7 @@ struct Row {
     score: Option<Score>,
     retries: Option<u32>,
     duration: Option<String>,
+    failure: Option<Failure>,
 }
 
 impl View {
@@ -187,6 +196,7 @@ impl Row {
             score: summary.score,
             retries,
             duration: summary.duration,
+            failure: status.failure,
         }
     }
 
@@ -205,7 +215,51 @@ impl Row {
         ]
     }
 
+    /// What is said of a failed run at the end: `NAME  Failed 16.4s at insights: best of 3 attempts scored 0.66, needs 0.70`.
+    fn ending(&self) -> Option<String> {
+        let failure = self.failure.as_ref().filter(|_| self.phase == "Failed")?;
+        let took = self.duration.as_ref().map(|duration| format!(" {duration}")).unwrap_or_default();
+        let stage = failure.stage.as_deref().unwrap_or_default();
+        let at = if stage.is_empty() { String::new() } else { format!(" at {stage}") };
+        let message = one_line(&failure.message);
+        let message = message.strip_prefix(&format!("{stage}: ")).unwrap_or(&message);
+        Some(format!("{}  Failed{took}{at}: {message}   kubectl trackway why {}\n", self.name, self.name))
+    }
+
     fn ended(&self) -> bool {
         [Phase::Succeeded, Phase::Failed, Phase::Cancelled].iter().any(|phase| phase.as_str() == self.phase)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Row;
+    use trackway_crds::BatchRun;
+
+    fn row(status: &str) -> Row {
+        let head = r#"{"apiVersion": "trackway.dev/v1alpha1", "kind": "BatchRun", "metadata": {"name": "churn-b3k9q"}, "spec": {
+            "trackRef": {"name": "churn"}, "batch": {"id": "b3k9q", "tenant": "acme", "level": "Tenant", "subject": "acme",
+            "priority": "High", "events": 41, "readyAt": "2026-11-22T14:00:00.000000Z", "input": {"sha256": "aa", "bytes": 1}}},
+            "status": "#;
+        Row::of(&serde_json::from_str::<BatchRun>(&format!("{head}{status}}}")).unwrap())
+    }
+
+    const FAILURE: &str = r#""summary": {"stage": "notices", "progress": "4/7 20/24", "retries": 5, "duration": "16.4s"}, "failure": {"stage": "notices",
+        "class": "quality", "reason": "QualityExhausted", "at": "2026-11-22T14:00:16.400000Z",
+        "message": "notices: 7 of 24 targets failed, 6 tolerated"}"#;
+
+    #[test]
+    fn a_failed_run_ends_with_one_line_that_says_where_and_why() {
+        let row = row(&format!(r#"{{"phase": "Failed", {FAILURE}}}"#));
+        let expected =
+            "churn-b3k9q  Failed 16.4s at notices: 7 of 24 targets failed, 6 tolerated   kubectl trackway why churn-b3k9q\n";
+        assert_eq!(row.ending().as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn a_run_that_is_being_diagnosed_has_not_ended() {
+        let row = row(&format!(r#"{{"phase": "Diagnosing", {FAILURE}}}"#));
+        assert!(!row.ended() && row.ending().is_none());
+        assert_eq!((row.phase.as_str(), row.progress.as_str()), ("Diagnosing", "4/7 20/24"));
     }
 }

@@ -23,16 +23,21 @@ struct Said {
     code: Option<i32>,
 }
 
+/// The examples, for tenant octo-org.
 async fn simulate(rules: &str, arguments: &[&str]) -> Said {
+    let examples = ["-f", "tracks", "--batch", "events", "--tenant", "octo-org", "--batch-id", "b7k2f9q1"];
+    trackway("../examples", rules, &[&examples, arguments].concat()).await
+}
+
+/// `trackway simulate` in `folder`, against a model that follows `rules`.
+async fn trackway(folder: &str, rules: &str, arguments: &[&str]) -> Said {
     // A process that has set a provider already is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let llm = ScriptedLlm::start("127.0.0.1:0", Rules::from_yaml(rules).unwrap()).await.unwrap();
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
     let output = Command::new(env!("CARGO_BIN_EXE_trackway"))
-        .args(["simulate", "-f", "tracks", "--batch", "events", "--tenant", "octo-org", "--batch-id", "b7k2f9q1", "--llm-url"])
-        .arg(llm.base_url())
+        .args(["simulate", "--llm-url", &llm.base_url()])
         .args(arguments)
-        .current_dir(examples)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
         .stdin(Stdio::null())
         .output()
         .await
@@ -79,4 +84,80 @@ async fn what_is_kept_is_there_and_scripts_get_json() {
 async fn a_track_that_would_not_take_the_batch_is_not_run() {
     let said = simulate("[]", &["--level", "User", "--subject", "dana"]).await;
     assert!(said.out.contains("individual-b7k2f9q1  Succeeded") && !said.out.contains("admin-"), "{}{}", said.out, said.notes);
+}
+
+/// `tests/simulate/notices`: eight notices of which one is never good enough, a program, a review and a broadcast.
+async fn notices(change: impl Fn(&str) -> String, arguments: &[&str]) -> Said {
+    let rules = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/simulate/notices/rules.yaml")).unwrap();
+    let batch = ["-f", "track.yaml", "--batch", "../../../../examples/events", "--batch-id", "b7k2f9q1"];
+    trackway("tests/simulate/notices", &change(&rules), &[&batch, arguments].concat()).await
+}
+
+const SCANNED: [&str; 2] = ["--container", "pii-scan=pii-scan.json"];
+
+/// The picture without what differs from run to run: times, tokens, hashes, and how the targets fell into waves.
+fn told(out: &str) -> String {
+    let time = |word: &str| word.strip_suffix('s').is_some_and(|number| number.trim_end_matches('m').parse::<f64>().is_ok());
+    let kept = out.lines().filter(|line| !line.contains(" = ") && !line.contains("revision ") && !line.trim().is_empty());
+    let words = |line: &str| line.split(' ').filter(|word| !word.is_empty() && !time(word)).collect::<Vec<_>>().join(" ");
+    let without_waves = |line: String| match line.rsplit_once(", ") {
+        Some((before, waves)) if waves.ends_with(" waves") => before.to_owned(),
+        _ => line,
+    };
+    kept.map(words).map(|line| without_waves(line) + "\n").collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_fails_reaches_the_review_and_is_not_sent() {
+    let said = notices(str::to_owned, &SCANNED).await;
+    assert_eq!(said.code, Some(0), "{}{}", said.out, said.notes);
+    assert_eq!(told(&said.out), include_str!("simulate/notices/expected.txt"), "{}{}", said.out, said.notes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_failed_targets_fail_the_run_and_the_debugger_says_why() {
+    let most = |rules: &str| rules.replace(", x-trackway-index: \"3\"", "");
+    let said = notices(most, &SCANNED).await;
+    assert_eq!(said.code, Some(1), "{}{}", said.out, said.notes);
+    for expected in [
+        "x notices",
+        "3 failed (2 tolerated)",
+        "3 of 3 attempts, scored 0.655 0.655 0.655, clarity never above 0.41",
+        "TargetsFailed: 3 of 8 targets failed, 2 tolerated",
+        "+ debugger ",
+        "\ncause  ",
+        "\nfix    ",
+    ] {
+        assert!(said.out.contains(expected), "{expected}\n{}{}", said.out, said.notes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_get_every_target() {
+    let said = notices(str::to_owned, &[SCANNED.as_slice(), &["-o", "json"]].concat()).await;
+    let picture: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let targets = &picture["stages"][1]["targets"];
+    assert_eq!(targets["targets"].as_array().unwrap().len(), 8, "{targets:#}");
+    assert_eq!(targets["targets"][3]["phase"], "Failed");
+    assert_eq!(targets["targets"][3]["key"], "linguist");
+    assert_eq!(targets["targets"][3]["attempts"][2]["feedback"], "Says what happened, not what to do.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_cannot_be_run_here_and_the_command_says_what_to_give_instead() {
+    for (arguments, expected) in [
+        (
+            &[][..],
+            "stage pii-scan runs image registry.example/pii-scan:1.4, which cannot be done without a cluster: give the output it would write, --container pii-scan=FILE.json",
+        ),
+        (
+            &["--container", "review=pii-scan.json"],
+            "--container review: no stage of that name runs a program; those that do: pii-scan",
+        ),
+        (&["--container", "pii-scan=rules.yaml"], "--container pii-scan: rules.yaml is not JSON"),
+    ] {
+        let said = notices(str::to_owned, arguments).await;
+        assert_eq!(said.code, Some(2), "{}{}", said.out, said.notes);
+        assert!(said.notes.contains(expected), "{}", said.notes);
+    }
 }

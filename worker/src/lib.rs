@@ -38,7 +38,7 @@ mod stored;
 pub use broadcast::Webhooks;
 pub use debugger::DEBUGGER_INSTRUCTION;
 pub use failure::Failure;
-pub use fan_out::{Target, compose};
+pub use fan_out::{Target, compose, composed};
 pub use instructions::JUDGE_INSTRUCTION;
 pub use job::{AttemptJob, MAX_OUTPUT_BYTES, MAX_PROMPT_BYTES, Outside, attempt_deadline};
 pub use last_words::last_words;

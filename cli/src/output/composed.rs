@@ -14,7 +14,7 @@ use trackway_crds::{
     ledger::Ledger,
     status::{StagePhase, StageStatus, TargetsStatus},
 };
-use trackway_worker::compose;
+use trackway_worker::composed;
 
 /// How long a person waits for a thousand targets to be put together.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -42,8 +42,8 @@ pub(super) async fn output(
     let (run_name, uid) = identity(run)?;
     let namespace = run.metadata.namespace.clone().unwrap_or_default();
     let run = RunRef { namespace, name: run_name.to_owned(), uid: uid.to_owned() };
-    let composed = compose(&payloads.store, &run, resolved, &ledger, &source, Instant::now() + LIMIT).await;
-    let (output, _) = composed.map_err(|failure| anyhow!("the targets of {name} cannot be put together: {failure}"))?;
+    let composed = composed(&payloads.store, &run, resolved, &ledger, &source, Instant::now() + LIMIT).await;
+    let output = composed.map_err(|failure| anyhow!("the targets of {name} cannot be put together: {failure}"))?;
     serde_json::to_value(output).context("cannot write JSON")
 }
 

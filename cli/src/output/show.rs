@@ -3,7 +3,7 @@
 use crate::{table::Table, tree::one_line};
 use anyhow::Context;
 use serde_json::Value;
-use trackway_crds::contracts::{BroadcastOutput, Delivery, NameKind, StageInput, StoredVerdict};
+use trackway_crds::contracts::{BroadcastOutput, Delivery, DeliveryPhase, NameKind, StageInput, StoredVerdict};
 
 /// Texts as text, everything else as JSON.
 pub(super) fn for_people(kind: NameKind, document: &Value) -> anyhow::Result<String> {
@@ -32,6 +32,15 @@ pub(super) fn for_people(kind: NameKind, document: &Value) -> anyhow::Result<Str
     }
 }
 
+fn outcome(phase: DeliveryPhase) -> &'static str {
+    match phase {
+        DeliveryPhase::Delivered => "Delivered",
+        DeliveryPhase::Refused => "Refused",
+        DeliveryPhase::Withheld => "Withheld",
+        DeliveryPhase::DryRun => "DryRun",
+    }
+}
+
 /// A model's text with a line end, and without what could control a terminal.
 fn harmless(text: &str) -> String {
     let mut text: String = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
@@ -48,7 +57,7 @@ fn deliveries(sent: &BroadcastOutput) -> String {
         [
             one_line(&one.channel),
             one_line(&one.key),
-            format!("{:?}", one.phase),
+            outcome(one.phase).to_owned(),
             one.status.map(|status| status.to_string()).unwrap_or_default(),
             one.id.clone(),
             one.reason.as_deref().map(one_line).unwrap_or_default(),
@@ -61,4 +70,35 @@ fn deliveries(sent: &BroadcastOutput) -> String {
     let counts = &sent.counts;
     let dry_run = if counts.dry_run > 0 { format!(", {} not sent (dry run)", counts.dry_run) } else { String::new() };
     format!("{rows}\n{} sent, {} withheld, {} refused{dry_run}\n", counts.delivered, counts.withheld, counts.refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_broadcast_is_a_table_for_people() {
+        let delivery = |key: &str, phase: &str, status: Option<u16>, reason: Option<&str>| {
+            json!({"channel": "inbox", "key": key, "id": format!("id-{key}"), "phase": phase, "status": status, "reason": reason,
+                "at": "2026-11-22T14:00:00Z"})
+        };
+        let output = json!({
+            "deliveries": [
+                delivery("atom", "Delivered", Some(202), None),
+                delivery("docs", "Withheld", None, Some("says what\natom says")),
+                delivery("hello-world", "Refused", Some(410), Some("gone")),
+            ],
+            "counts": {"delivered": 1, "refused": 1, "withheld": 1, "dryRun": 0},
+        });
+        let expected = "\
+CHANNEL   KEY           OUTCOME     STATUS   ID               REASON
+inbox     atom          Delivered   202      id-atom
+inbox     docs          Withheld             id-docs          says what atom says
+inbox     hello-world   Refused     410      id-hello-world   gone
+
+1 sent, 1 withheld, 1 refused
+";
+        assert_eq!(for_people(NameKind::Output, &output).unwrap(), expected);
+    }
 }

@@ -102,17 +102,19 @@ impl Pods {
 
     /// Waits until a pod says something or ends, at most for `limit`.
     pub(super) async fn wait(&mut self, limit: Duration) -> anyhow::Result<()> {
+        let Self { told, tasks, .. } = self;
         let news = async {
             tokio::select! {
                 biased;
-                result = self.told.recv() => News::Result(result),
-                ended = self.tasks.join_next(), if !self.tasks.is_empty() => News::Ended(ended),
+                result = told.recv() => (result, None),
+                ended = tasks.join_next(), if !tasks.is_empty() => (None, ended),
             }
         };
-        match timeout(limit, news).await {
-            Ok(News::Result(result)) => self.results.extend(result.map(arrived)),
-            Ok(News::Ended(Some(ended))) => self.ended(ended)?,
-            Ok(News::Ended(None)) | Err(_) => {}
+        // Silence is no error.
+        let (result, ended) = timeout(limit, news).await.unwrap_or_default();
+        self.results.extend(result.map(arrived));
+        if let Some(ended) = ended {
+            self.ended(ended)?;
         }
         Ok(())
     }
@@ -149,11 +151,6 @@ impl Pods {
         }
         Ok(())
     }
-}
-
-enum News {
-    Result(Option<StageResult>),
-    Ended(Option<Result<String, JoinError>>),
 }
 
 fn arrived(result: StageResult) -> ArrivedResult {

@@ -21,7 +21,7 @@ use crate::{
     cluster::Cluster,
     exit::Outcome,
     payloads::Payloads,
-    reach::Reach,
+    reach::{Reach, soon},
     screen::{Format, Screen},
 };
 use jiff::Timestamp;
@@ -76,7 +76,7 @@ async fn look(
         let payloads = Payloads::of(&reach.store, &cluster.namespace, run)?;
         anyhow::Ok(Found::gather(&payloads, run, revision, wanted).await)
     };
-    let (found, error) = gathered.await.unwrap_or_else(|error| (Found::default(), Some(error)));
+    let (found, error) = soon(gathered).await.unwrap_or_else(|error| (Found::default(), Some(error)));
     if let Some(error) = error {
         screen.note(&format!("without what the payload store would add: {error:#}"));
     }

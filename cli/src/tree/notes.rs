@@ -78,8 +78,7 @@ pub(super) fn stage(
 ) -> String {
     match (stage.phase, targets) {
         (StagePhase::Stopped, None) => "stopped with the run".to_owned(),
-        (StagePhase::Stopped, Some(targets)) => format!("{}; stopped with the run", fan_out(targets, &stage.used)),
-        (_, Some(targets)) => fan_out(targets, &stage.used),
+        (_, Some(targets)) => fan_out(targets, stage),
         (StagePhase::Succeeded, None) => succeeded(stage, resolved, input.found),
         (StagePhase::Running, None) => running(stage, resolved, input),
         (StagePhase::Failed, None) => failed(stage, resolved, input),
@@ -87,7 +86,7 @@ pub(super) fn stage(
 }
 
 /// `24 targets: 23 ok, 1 failed (6 tolerated), 4 retries, 3 waves`.
-fn fan_out(targets: &TargetsPicture, used: &Used) -> String {
+fn fan_out(targets: &TargetsPicture, stage: &StageStatus) -> String {
     if targets.total == 0 {
         return "no targets".to_owned();
     }
@@ -96,16 +95,19 @@ fn fan_out(targets: &TargetsPicture, used: &Used) -> String {
         let tolerated = targets.tolerated.map(|tolerated| format!(" ({tolerated} tolerated)")).unwrap_or_default();
         parts.push(format!("{} failed{tolerated}", targets.failed));
     }
-    if targets.running > 0 {
+    let open = targets.running + targets.due;
+    if stage.phase != StagePhase::Running && open > 0 {
+        parts.push(format!("{open} cut off"));
+    } else if targets.running > 0 {
         parts.push(format!("{} in work in {}", targets.running, counted(targets.pods, "pod")));
     }
-    if targets.due > 0 {
+    if stage.phase == StagePhase::Running && targets.due > 0 {
         parts.push(format!("{} due", targets.due));
     }
     if targets.retries > 0 {
         parts.push(if targets.retries == 1 { "1 retry".to_owned() } else { format!("{} retries", targets.retries) });
     }
-    parts.extend(failures(used));
+    parts.extend(failures(&stage.used));
     parts.push(counted(targets.waves, "wave"));
     format!("{}: {}", counted(targets.total, "target"), parts.join(", "))
 }

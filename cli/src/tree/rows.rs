@@ -1,7 +1,7 @@
 //! The rows of a picture: a stage, its attempts, its targets.
 
 use super::{
-    notes::{one_line, quote},
+    notes::{counted, one_line, quote},
     picture::{AttemptPicture, Picture, StagePhase, StagePicture},
     targets::{TargetPhase, TargetPicture, TargetsPicture},
     text::TreeStyle,
@@ -97,7 +97,7 @@ fn target_rows(targets: &TargetsPicture, max_attempts: Option<u32>, columns: &Co
     text
 }
 
-/// `  x linguist-maint  0.66  5 of 5 attempts: 0.58 0.61 0.60 0.64 0.66, clarity never above 0.41`.
+/// `  x linguist-maint  0.66  5 of 5 attempts, scored 0.58 0.61 0.60 0.64 0.66, clarity never above 0.41`.
 fn target(target: &TargetPicture, max_attempts: Option<u32>, columns: &Columns, tree: TreeStyle) -> String {
     let style = tree.style;
     let word = if tree.wide { format!("{:<9}  ", target_word(target.phase)) } else { String::new() };
@@ -110,7 +110,7 @@ fn target(target: &TargetPicture, max_attempts: Option<u32>, columns: &Columns, 
     let score = target.score.map(|score| score.to_string()).unwrap_or_default();
     let note = target_note(target, max_attempts);
     let note = style.paint(if target.phase == TargetPhase::Failed { Colour::Bad } else { Colour::Faint }, &note);
-    let (name_width, score_width) = (columns.name - 2, columns.score);
+    let (name_width, score_width) = (columns.name.saturating_sub(2), columns.score);
     let line = format!(
         "  {} {}{:<name_width$}  {:>7}  {score:<score_width$}   {note}",
         style.paint(colour, sign),
@@ -128,36 +128,42 @@ fn key(target: &TargetPicture) -> String {
 
 /// What there is to say about a target, in a few words.
 pub(crate) fn target_note(target: &TargetPicture, max_attempts: Option<u32>) -> String {
-    let mut parts = vec![attempts(target, max_attempts)];
     let class = target.error.as_ref().map(|error| error.class).or(target.class);
+    let mut parts = match (class, &target.error) {
+        (Some(ErrorClass::Quality), Some(error)) if target.attempts.is_empty() => vec![quote(&error.message)],
+        _ => vec![attempts(target, max_attempts), scores_of(target)],
+    };
     match (class, &target.error) {
-        (Some(ErrorClass::Quality), _) if !target.attempts.is_empty() => {
+        (Some(ErrorClass::Quality), _) => {
             parts.extend(never_above(target).map(|(name, score)| format!("{name} never above {score}")));
         }
-        (Some(class), Some(error)) if class != ErrorClass::Quality => {
-            parts.push(format!("{} error {}: {}", class.as_str(), error.reason, quote(&error.message)));
-        }
-        (Some(_), Some(error)) => parts.push(quote(&error.message)),
-        (Some(class), None) if class != ErrorClass::Quality => parts.push(format!("{} error", class.as_str())),
-        _ => {}
+        (Some(class), Some(error)) => parts.push(format!("{} error {}: {}", class.as_str(), error.reason, quote(&error.message))),
+        (Some(class), None) => parts.push(format!("{} error", class.as_str())),
+        (None, _) => {}
     }
     parts.retain(|part| !part.is_empty());
     parts.join(", ")
 }
 
-/// `5 of 5 attempts: 0.58 0.61`, `3 attempts`, `attempt 2, try 3`; nothing for one that passed at once.
+/// `5 of 5 attempts`, `3 attempts, 2 failures`, `attempt 2, try 3`; nothing for one that passed at once.
 fn attempts(target: &TargetPicture, max_attempts: Option<u32>) -> String {
     let of = max_attempts.map(|max| format!(" of {max}")).unwrap_or_default();
-    let tried = if target.try_ > 1 { format!(", {} tries", target.try_) } else { String::new() };
-    let known: Vec<_> = target.attempts.iter().map(|attempt| attempt.score.to_string()).collect();
-    let known = if known.is_empty() { String::new() } else { format!(": {}", known.join(" ")) };
-    match (target.phase, target.attempt) {
-        (TargetPhase::Due, 1) if target.try_ == 1 => String::new(),
-        (TargetPhase::Due | TargetPhase::Running, attempt) => format!("attempt {attempt}{of}{tried}{known}"),
-        (TargetPhase::Succeeded, 1) => tried.trim_start_matches(", ").to_owned(),
-        (TargetPhase::Failed, attempt) => format!("{attempt}{of} attempts{tried}{known}"),
-        (TargetPhase::Succeeded, attempt) => format!("{attempt} attempts{tried}{known}"),
+    let (attempt, failures) = (target.attempt, target.try_.saturating_sub(1));
+    let failed = if failures > 0 { format!(", {}", counted(failures, "failure")) } else { String::new() };
+    let tried = if failures > 0 { format!(", try {}", target.try_) } else { String::new() };
+    match (target.phase, attempt) {
+        (TargetPhase::Due, 1) if failures == 0 => String::new(),
+        (TargetPhase::Due | TargetPhase::Running, _) => format!("attempt {attempt}{of}{tried}"),
+        (TargetPhase::Succeeded, 1) => failed.trim_start_matches(", ").to_owned(),
+        (TargetPhase::Succeeded, _) => format!("{attempt} attempts{failed}"),
+        (TargetPhase::Failed, _) => format!("{attempt}{of} attempts{failed}"),
     }
+}
+
+/// `0.58 0.61 0.60`, where the payload store was asked and there is more than one.
+fn scores_of(target: &TargetPicture) -> String {
+    let scores: Vec<_> = target.attempts.iter().map(|attempt| attempt.score.to_string()).collect();
+    if scores.len() > 1 { format!("scored {}", scores.join(" ")) } else { String::new() }
 }
 
 /// The dimension whose best score is the lowest, and that score.

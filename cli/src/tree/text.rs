@@ -74,6 +74,9 @@ fn footer(picture: &Picture, tree: TreeStyle) -> String {
             picture.run, stage.name
         ));
     }
+    if let Some(stage) = sent(picture).filter(|_| !tree.offline) {
+        lines.push(format!("sent   kubectl trackway output {} {}", picture.run, stage.name));
+    }
     if lines.is_empty() { String::new() } else { format!("\n{}\n", lines.join("\n")) }
 }
 
@@ -105,9 +108,17 @@ fn worst(picture: &Picture) -> Option<(&StagePicture, &TargetPicture)> {
     worst.find_map(|(stage, target)| Some((stage, target.filter(|target| target.phase == TargetPhase::Failed)?)))
 }
 
+/// The broadcast that has ended.
+fn sent(picture: &Picture) -> Option<&StagePicture> {
+    let mut ended = picture.stages.iter().filter(|stage| stage.phase == StagePhase::Succeeded);
+    ended.rfind(|stage| stage.kind == Some(WorkKind::Broadcast))
+}
+
 /// The stage that failed, else the one that was tried again most, else the last that wrote something.
 fn worth_reading(picture: &Picture) -> Option<&StagePicture> {
-    let written = picture.stages.iter().filter(|stage| stage.attempts.iter().any(|attempt| attempt.verdict.is_some()));
+    let writes = |stage: &&StagePicture| !matches!(stage.kind, Some(WorkKind::Container | WorkKind::Broadcast));
+    let stages = picture.stages.iter().filter(writes);
+    let written = stages.filter(|stage| stage.attempts.iter().any(|attempt| attempt.verdict.is_some()));
     let last_attempt = |stage: &StagePicture| stage.attempts.last().map_or(0, |last| last.attempt);
     written.max_by_key(|stage| (stage.phase == StagePhase::Failed, last_attempt(stage)))
 }

@@ -12,7 +12,7 @@ use crate::{
     diagnosis::DiagnosisView,
     exit::Outcome,
     payloads::Payloads,
-    reach::Reach,
+    reach::{Reach, soon},
     screen::{Format, Screen},
     tree::{Found, Picture, StagePicture, TargetPhase, TargetPicture, TreeInput, keys},
 };
@@ -66,7 +66,7 @@ async fn diagnosis(cluster: &Cluster, run: &BatchRun, args: &WhyArgs, screen: &m
         let reach = Reach::store_soon(cluster, &args.reach).await?;
         DiagnosisView::whole(&Payloads::of(&reach.store, &cluster.namespace, run)?, diagnosis).await
     };
-    match whole.await {
+    match soon(whole).await {
         Ok(whole) => Some(whole),
         Err(error) => {
             screen.note(&format!("without what the payload store would add: {error:#}"));
@@ -89,7 +89,7 @@ async fn one_target(
     let Some(begun) = stages.iter().find(|begun| begun.name == stage && begun.targets.is_some()) else {
         bail!("stage {stage} of run {} has no targets (yet): it is no fan-out, or has not begun", bare.run);
     };
-    let found = match look(cluster, run, revision, begun, target, args).await {
+    let found = match soon(look(cluster, run, revision, begun, target, args)).await {
         Ok(found) => found,
         Err(error) => {
             screen.note(&format!("without what the payload store would add: {error:#}"));

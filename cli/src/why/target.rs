@@ -4,7 +4,7 @@ use super::text::attempt_line;
 use crate::{
     label::labelled,
     screen::{Colour, Style},
-    tree::{StagePicture, TargetPhase, TargetPicture, one_line},
+    tree::{StagePicture, TargetPhase, TargetPicture, counted, one_line},
 };
 
 /// The explanation as text. Pure.
@@ -34,18 +34,15 @@ pub fn explain_target(run: &str, stage: &StagePicture, target: &TargetPicture, s
 
 fn headline(stage: &StagePicture, target: &TargetPicture, style: Style) -> String {
     let of = stage.max_attempts.map(|max| format!(" of {max}")).unwrap_or_default();
-    let score = target.score.map(|score| format!(" with {score}")).unwrap_or_default();
-    let tries = if target.try_ > 1 { format!(", {} tries", target.try_) } else { String::new() };
+    let (attempt, failures) = (target.attempt, target.try_.saturating_sub(1));
+    let failed = if failures > 0 { format!(", {}", counted(failures, "failure")) } else { String::new() };
+    let with = target.score.map(|score| format!(" with {score}")).unwrap_or_default();
+    let best = target.score.map(|score| format!(", best {score}")).unwrap_or_default();
     match target.phase {
-        TargetPhase::Due => format!("waits for attempt {}{of}{tries}", target.attempt),
-        TargetPhase::Running => format!("in work: attempt {}{of}{tries}", target.attempt),
-        TargetPhase::Succeeded => {
-            format!("{}{score} at attempt {}{of}{tries}", style.paint(Colour::Good, "accepted"), target.attempt)
-        }
-        TargetPhase::Failed => {
-            let best = target.score.map(|score| format!(", best {score}")).unwrap_or_default();
-            format!("{} after {}{of} attempts{tries}{best}", style.paint(Colour::Bad, "failed"), target.attempt)
-        }
+        TargetPhase::Due => format!("waits for attempt {attempt}{of}{failed}"),
+        TargetPhase::Running => format!("in work: attempt {attempt}{of}{failed}"),
+        TargetPhase::Succeeded => format!("{}{with} at attempt {attempt}{of}{failed}", style.paint(Colour::Good, "accepted")),
+        TargetPhase::Failed => format!("{} after {attempt}{of} attempts{failed}{best}", style.paint(Colour::Bad, "failed")),
     }
 }
 

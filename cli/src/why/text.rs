@@ -102,11 +102,10 @@ fn worst(stage: &StagePicture) -> impl Iterator<Item = &TargetPicture> {
     worst.filter(|target| target.phase == TargetPhase::Failed || target.attempt > 1)
 }
 
-/// `linguist-maint: failed, best 0.66, 5 of 5 attempts, …`.
+/// `linguist-maint: failed, best of 5 attempts scored 0.66, needs 0.70`.
 fn about_target(target: &TargetPicture, stage: &StagePicture) -> String {
     let outcome = match (target.phase, target.score) {
-        (TargetPhase::Failed, Some(score)) => format!("failed, best {score}"),
-        (TargetPhase::Failed, None) => "failed".to_owned(),
+        (TargetPhase::Failed, _) => "failed".to_owned(),
         (TargetPhase::Succeeded, Some(score)) => format!("accepted with {score}"),
         (TargetPhase::Succeeded, None) => "accepted".to_owned(),
         (TargetPhase::Due | TargetPhase::Running, _) => "in work".to_owned(),

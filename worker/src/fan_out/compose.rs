@@ -42,14 +42,30 @@ pub async fn compose(
     if let Some(named) = stored.named(&stored.name_of(0, NameKind::Output)).await? {
         return Ok((stored.read(&what, &named.reference).await?, named.reference));
     }
-    let parts = Parts { stage, stored: &stored };
-    let output = parts.together(ledger, &parts.keys(ledger, source)?).await?;
+    let output = composed(store, run, stage, ledger, source, deadline).await?;
     let bytes = serde_json::to_vec(&output)
         .map_err(|error| Failure::permanent("DocumentInvalid", format!("{what} cannot be written as JSON: {error}")))?;
     check_size(stage, bytes.len())?;
     let reference = stored.put(bytes.into()).await?;
     let named = stored.claim(NameKind::Output, reference.clone(), None).await?;
     if named == reference { Ok((output, reference)) } else { Ok((stored.read(&what, &named).await?, named)) }
+}
+
+/// The output of the fan-out `stage` as [`compose`] would put it together, for readers that may not write: nothing is stored.
+///
+/// # Errors
+/// As [`compose`], but for what storing it could bring.
+pub async fn composed(
+    store: &PayloadStore,
+    run: &RunRef,
+    stage: &ResolvedStage,
+    ledger: &Ledger,
+    source: &Value,
+    deadline: Instant,
+) -> Result<FanOutOutput, Failure> {
+    let stored = Stored::of(store, run, &stage.name, (0, 0), deadline)?;
+    let parts = Parts { stage, stored: &stored };
+    parts.together(ledger, &parts.keys(ledger, source)?).await
 }
 
 struct Parts<'a> {

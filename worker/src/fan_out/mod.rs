@@ -3,6 +3,6 @@
 mod compose;
 mod targets;
 
-pub use compose::compose;
+pub use compose::{compose, composed};
 pub use targets::Target;
 pub(crate) use targets::{list_info, targets};
