@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use trackway_crds::contracts::{CONTRACT, ErrorClass, FailureRecord, Reference, StageResult, StoredVerdict};
 
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// Longest time spent on keeping the record of a failure: it must not hold up its report.
-const RECORD_LIMIT: Duration = Duration::from_secs(2);
+const RECORD_LIMIT: Duration = Duration::from_secs(1);
 
 /// The result of a try, whatever came of it. A failure is put on record first, for whoever has to explain it.
 pub(crate) async fn conclude(
@@ -64,16 +65,12 @@ async fn failure_record(task: Task<'_>, env: Env<'_>, report: &Report, failure: 
         at: (env.clock)(),
         calls: report.calls.clone(),
     };
-    let kept = async { Stored::new(env.store, task)?.put_json("the failure's record", &record).await };
-    match tokio::time::timeout(RECORD_LIMIT, kept).await {
-        Ok(Ok(reference)) => Some(reference),
-        Ok(Err(error)) => {
-            tracing::warn!(reason = error.reason, "the failure's record could not be stored");
-            None
-        }
-        Err(_) => {
-            tracing::warn!("the failure's record could not be stored within {RECORD_LIMIT:?}");
-            None
-        }
-    }
+    // The try's own deadline may be what has passed.
+    let (assignment, part) = (&task.job.assignment, (task.part.attempt, task.part.index));
+    let deadline = Instant::now() + RECORD_LIMIT;
+    let kept = async {
+        let stored = Stored::of(env.store, &assignment.run, &assignment.stage, part, deadline)?;
+        stored.put_json("the failure's record", &record).await
+    };
+    kept.await.map_err(|error| tracing::warn!(reason = error.reason, "the failure's record could not be stored")).ok()
 }
