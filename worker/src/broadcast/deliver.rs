@@ -71,17 +71,16 @@ impl Post<'_> {
     }
 
     async fn unless_halted<'n>(&self, notice: Notice<'n>, halted: &[AtomicBool]) -> Step<Option<(Notice<'n>, Delivery)>> {
-        let halt = halted.get(notice.ordinal);
-        if halt.is_some_and(|halt| halt.load(Ordering::Relaxed)) {
+        let own = halted.get(notice.ordinal..=notice.ordinal).unwrap_or_default();
+        if own.iter().any(|halt| halt.load(Ordering::Relaxed)) {
             return Ok(None);
         }
         match self.one(&notice).await {
             Ok(delivery) => Ok(Some((notice, delivery))),
             Err(failure) => {
-                let concerned =
-                    if failure.class == ErrorClass::Model { halt.into_iter().collect() } else { halted.iter().collect() };
-                let concerned: Vec<&AtomicBool> = concerned;
-                concerned.into_iter().for_each(|halt| halt.store(true, Ordering::Relaxed));
+                // A receiver that is away concerns its channel; whatever else went wrong, all of them.
+                let concerned = if failure.class == ErrorClass::Model { own } else { halted };
+                concerned.iter().for_each(|halt| halt.store(true, Ordering::Relaxed));
                 Err(failure)
             }
         }

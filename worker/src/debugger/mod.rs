@@ -21,8 +21,8 @@ use std::collections::BTreeSet;
 
 use trackway_crds::{
     contracts::{
-        AttemptRecord, CONTRACT, Diagnosis, Evidence, FailureAssignment, MAX_CAUSE_BYTES, MAX_CONTINUATION_BYTES, MAX_EVIDENCE,
-        NameKind, Piece, Reference, ResolvedDebugger, StageInput, StageResult, StoredDiagnosis,
+        AttemptRecord, CONTRACT, Diagnosis, ErrorClass, Evidence, FailureAssignment, MAX_CAUSE_BYTES, MAX_CONTINUATION_BYTES,
+        MAX_EVIDENCE, NameKind, Piece, Reference, ResolvedDebugger, StageInput, StageResult, StoredDiagnosis,
     },
     names::sha256_hex,
     text::cut,
@@ -120,7 +120,7 @@ async fn ask(
 ) -> Step<Taken<answer::Read>> {
     let question = (messages, question::schema(pieces));
     let answer = calls.ask(Use::Debug, &debugger.model, question, report, answer::read).await?;
-    answer.map_err(|fault| fault.failure(trackway_crds::contracts::ErrorClass::Model))
+    answer.map_err(|fault| fault.failure(ErrorClass::Model))
 }
 
 /// The diagnosis as it is stored, with everything the model was shown.
@@ -148,7 +148,7 @@ async fn diagnosis(
     };
     Ok(StoredDiagnosis {
         contract: CONTRACT,
-        continuation_prompt: continuation::prompt(job, failure, pieces, &found),
+        continuation_prompt: env.outside.scrubbed(&continuation::prompt(job, failure, pieces, &found)),
         root_cause: answer.root_cause,
         suggested_fix: answer.suggested_fix,
         evidence,
