@@ -201,6 +201,9 @@ async fn inv12_a_crash_between_send_and_record_repeats_keys_and_never_makes_a_ne
         assert_eq!(ids, expected, "seed {seed}");
         assert!(received.iter().all(|one| one.verified && one.same_body && one.accepted >= 1), "seed {seed}: {received:?}");
         assert_eq!(scene.output(&result).await.counts.delivered, 24, "seed {seed}");
+        if seed % 2 == 0 {
+            assert!(received.iter().any(|one| one.times > 1), "seed {seed}: what was sent without a record was not sent again");
+        }
 
         let requests = scene.sink.requests();
         assert_eq!(scene.run(3).await.output, result.output, "seed {seed}");
