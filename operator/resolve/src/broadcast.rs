@@ -10,6 +10,7 @@ use trackway_crds::{
     contracts::{ResolvedChannel, ResolvedWork},
     track::{Broadcast, Channel, Stage},
 };
+use trackway_prompt::Output;
 use url::Url;
 
 const DEFAULT_TIMEOUT: u64 = 10 * SECOND;
@@ -21,9 +22,13 @@ pub(crate) fn resolve(broadcast: &Broadcast, path: &str, prompts: &Prompts, faul
         && let Some(output) = prompts.output(name)
         && let Err(why) = approves(output)
     {
+        let mend = match output {
+            Output::FanOut(_) | Output::Broadcast => "Name a stage that answers so",
+            _ => "Give it an outputSchema with these fields",
+        };
         let message = format!(
             "stage {name} cannot approve: it must answer {{\"items\": [{{\"key\": string, \"approve\": boolean, \"reason\": \
-             string}}]}}, but {why}. Give it an outputSchema with these fields, or leave approvedBy out to send every item"
+             string}}]}}, but {why}. {mend}, or leave approvedBy out to send every item"
         );
         faults.add(format!("{path}.approvedBy"), Reason::ApprovalInvalid, message);
     }
@@ -36,7 +41,7 @@ pub(crate) fn resolve(broadcast: &Broadcast, path: &str, prompts: &Prompts, faul
     }
 }
 
-fn approves(output: &trackway_prompt::Output) -> Result<(), String> {
+fn approves(output: &Output) -> Result<(), String> {
     let entries = entries(output, "items")?;
     for (field, wanted) in [("key", "string"), ("approve", "boolean")] {
         match entries.kind_of(field) {

@@ -10,7 +10,7 @@ use trackway_crds::{
     ledger::MAX_TRIES,
     track::{ForEach, Retry, Stage},
 };
-use trackway_prompt::Target;
+use trackway_prompt::{Output, Target};
 
 const DEFAULT_KEY: &str = "id";
 const DEFAULT_MAX_CONCURRENCY: u32 = 40;
@@ -31,9 +31,13 @@ pub(crate) fn resolve(for_each: &ForEach, path: &str, prompts: &Prompts, faults:
     let entries = match entries(output, field) {
         Ok(entries) => entries,
         Err(why) => {
+            let mend = match output {
+                Output::FanOut(_) | Output::Broadcast => "Name".to_owned(),
+                _ => format!("Give it an outputSchema in which {field} is an array of objects, or name"),
+            };
             let message = format!(
-                "{:?}: stage {stage} has no list of objects in {field}, because {why}. Give it an outputSchema in which {field} is \
-                 an array of objects, or name STAGE.FIELD of another stage that generates, validates context or runs a program",
+                "{:?}: stage {stage} has no list of objects in {field}, because {why}. {mend} STAGE.FIELD of another stage that \
+                 generates, validates context or runs a program",
                 for_each.items
             );
             faults.add(format!("{path}.items"), Reason::ListInvalid, message);

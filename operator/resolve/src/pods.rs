@@ -57,8 +57,9 @@ pub(crate) fn resources(path: &str, given: &Resources, faults: &mut Faults) {
 fn amounts<'a>(path: &str, given: &'a BTreeMap<String, String>, faults: &mut Faults) -> BTreeMap<&'a str, f64> {
     let mut amounts = BTreeMap::new();
     for (name, text) in given {
-        let known = ["cpu", "memory", "ephemeral-storage"].contains(&name.as_str()) || name.starts_with("hugepages-");
-        if !known && !(name.contains('/') && is_key(name)) {
+        let of_nodes = ["cpu", "memory", "ephemeral-storage"].contains(&name.as_str()) || name.starts_with("hugepages-");
+        let extended = name.contains('/') && is_key(name);
+        if !of_nodes && !extended {
             let message = format!(
                 "{name} is no resource: use cpu, memory, ephemeral-storage, or an extended one with its prefix, such as \
                  example.com/gpu"
