@@ -100,6 +100,21 @@ impl Cluster {
         run(&folder.join(program), arguments, &[("KUBECONFIG", &self.kubeconfig.to_string_lossy())]).await
     }
 
+    /// As [`Cluster::trackway`] with the CLI, about a run that failed: its exit code must say so.
+    ///
+    /// # Errors
+    /// Anything but exit code 1, with what it said.
+    pub async fn of_failed_run(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let beside = std::env::current_exe()?;
+        let program = beside.ancestors().nth(2).context("a test program lies in target/…/deps")?.join("kubectl-trackway");
+        let mut command = Command::new(&program);
+        command.args(arguments).env("KUBECONFIG", &self.kubeconfig).stdin(std::process::Stdio::null()).kill_on_drop(true);
+        let output = command.output().await.with_context(|| format!("cannot run {}", program.display()))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.code() == Some(1), "kubectl trackway {}: {}: {said}", arguments.join(" "), output.status);
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Runs a program inside the node's namespaces, as root.
     ///
     /// # Errors

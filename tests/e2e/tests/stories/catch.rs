@@ -70,7 +70,7 @@ fn inv11_a_failed_run_tells_why_in_status_describe_and_events() -> Outcome {
         the_story_is_told_in_order(&place, &run).await?;
 
         let name = run.name_any();
-        let why = place.cluster.trackway("kubectl-trackway", &["why", "-n", NAMESPACE, &name]).await?;
+        let why = place.cluster.of_failed_run(&["why", "-n", NAMESPACE, &name]).await?;
         ensure!(why.contains("plan.md asks for a reader") && why.contains("Name the reader in plan.md."), "why prints {why}");
         let prompt = place.cluster.trackway("kubectl-trackway", &["diagnosis", "-n", NAMESPACE, &name, "--prompt"]).await?;
         ensure!(prompt.trim_end() == stored.continuation_prompt.trim_end(), "diagnosis --prompt prints {prompt}");

@@ -241,9 +241,14 @@ fn a_poison_target_that_kills_its_pods_harms_only_itself() -> Outcome {
         let poison = place.llm.hold(calls("generate", "poison", Some(1))?);
         let name = place.start_fresh("poison").await?.name_any();
         for loss in 1..=TRIES {
-            place.until_call_held("the poison", |call| is_about(call, "poison", 1)).await?;
+            // Calls of pods that were lost before may still look held for a moment.
+            let asked = |calls: &[CallRecord]| calls.iter().filter(|call| is_about(call, "poison", 1)).count() >= loss as usize;
+            tokio::time::timeout(STEP, place.llm.until_calls(asked)).await.with_context(|| format!("no pod for try {loss}"))?;
             if loss == 1 {
-                place.llm.until_held(4).await;
+                let all = |calls: &[CallRecord]| {
+                    calls.iter().filter(|call| call.trackway.run_name == name && call.trackway.stage == "notices").count() == 4
+                };
+                tokio::time::timeout(STEP, place.llm.until_calls(all)).await.context("the pod does not work on all four")?;
             }
             let pods = place.pods_of_target(&name, 1).await?;
             let pod = pods.last().context("no pod works on the poison")?;
@@ -253,9 +258,10 @@ fn a_poison_target_that_kills_its_pods_harms_only_itself() -> Outcome {
             place.lose(pod).await?;
             let what = format!("the pod's loss {loss} is on record");
             place.until(&name, &what, STEP, |run| ledger(run).is_ok_and(|all| all.0[1].infrastructure >= loss)).await?;
-            place.llm.release(&together);
         }
         let run = place.until_succeeded(&name).await?;
+        // Not before: a pod that is being killed would still take the answer, store it, and the next would adopt it.
+        place.llm.release(&together);
         place.llm.release(&poison);
         let all = ledger(&run)?.0;
         ensure!(all[1].state == TargetState::FailedInfrastructure, "{:?}", all[1]);
