@@ -18,6 +18,8 @@ use crate::{
 
 const MISSING: &str = "OutputMissing";
 const INVALID: &str = "OutputInvalid";
+/// The output's path as the program knows it; here the folder has another one.
+const TOLD_OUTPUT: &str = "/trackway/output.json";
 /// The program runs as another user.
 const READABLE: u32 = 0o644;
 
@@ -56,7 +58,7 @@ impl Folder<'_> {
 
     #[track_caller]
     pub(super) fn invalid(&self, what: &str) -> Failure {
-        fault(INVALID, format!("{}: {what}", self.output().display()))
+        fault(INVALID, format!("{TOLD_OUTPUT}: {what}"))
     }
 
     /// The program could leave a link to a file that only this container may read, so links are not followed.
@@ -64,13 +66,10 @@ impl Folder<'_> {
         let path = self.output();
         let unreadable = |error: std::io::Error| match error.kind() {
             ErrorKind::NotFound => {
-                let message = format!("the program ended and left no {}; it must write its output there", path.display());
+                let message = format!("the program ended and left no {TOLD_OUTPUT}; it must write its output there");
                 fault(MISSING, message)
             }
-            _ => fault(
-                MISSING,
-                format!("{} cannot be read: {error}; the program must leave it readable for others", path.display()),
-            ),
+            _ => fault(MISSING, format!("{TOLD_OUTPUT} cannot be read: {error}; the program must leave it readable for others")),
         };
         let seen = fs::symlink_metadata(&path).map_err(unreadable)?;
         if !seen.is_file() {
