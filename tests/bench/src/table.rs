@@ -73,7 +73,7 @@ impl Figure {
     }
 
     fn written(&self, value: f64) -> String {
-        let digits = if value.fract() == 0.0 || value >= 100.0 { 0 } else { 1 };
+        let digits = if value.fract() == 0.0 || value >= 100.0 { 0 } else { 1 + usize::from(self.unit.is_empty()) };
         format!("{value:.digits$} {}", self.unit).trim_end().to_owned()
     }
 }
