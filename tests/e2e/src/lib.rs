@@ -32,6 +32,7 @@ pub mod outline;
 pub mod place;
 pub mod references;
 pub mod story;
+mod witness;
 
 pub use cluster::Cluster;
 pub use operator::HostOperator;

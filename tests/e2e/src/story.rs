@@ -1,6 +1,6 @@
 //! Running a story: on one runtime for all of them, with a look at the scene when it goes wrong.
 
-use crate::{Cluster, diagnosis};
+use crate::{Cluster, diagnosis, witness::Witness};
 use futures::FutureExt;
 use std::{future::Future, panic::AssertUnwindSafe, sync::LazyLock, time::Instant};
 use tokio::runtime::Runtime;
@@ -34,7 +34,14 @@ pub fn story(namespace: &str, plot: impl Future<Output = anyhow::Result<()>>) ->
     let runtime = RUNTIME.as_ref().map_err(|error| Failed(format!("no runtime: {error}")))?;
     runtime.block_on(async {
         let started = Instant::now();
-        let outcome = AssertUnwindSafe(plot).catch_unwind().await;
+        let witness = Cluster::shared().await.ok().map(|cluster| Witness::of(cluster, namespace));
+        let mut outcome = AssertUnwindSafe(plot).catch_unwind().await;
+        match witness.map(Witness::testimony) {
+            Some(Ok(testimony)) => say(&format!("{namespace}: {testimony}")),
+            Some(Err(broken)) if matches!(outcome, Ok(Ok(()))) => outcome = Ok(Err(broken)),
+            Some(Err(broken)) => say(&format!("{namespace}: {broken:#}")),
+            None => {}
+        }
         let ended_well = matches!(outcome, Ok(Ok(())));
         say(&format!(
             "{namespace}: {} after {:.1} s",
