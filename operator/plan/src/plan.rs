@@ -22,6 +22,8 @@ use trackway_crds::{
 pub(crate) const DEFAULT_DEADLINE_MILLIS: u64 = 168 * 3600 * 1000;
 /// The longest a run is left alone: a net under lost watch events.
 const NET_MILLIS: u64 = 300_000;
+/// A pod that had its say ends by itself well before this, counted from the run's end. One that goes on was taken for another.
+const LINGER_MILLIS: u64 = 60_000;
 
 /// What to do, in the order of the fields. See the crate's documentation.
 #[derive(Clone, Debug, Default)]
@@ -127,7 +129,7 @@ pub fn plan(run: &Run<'_>, status: &BatchRunStatus, observed: &Observed, now: Ti
         RevisionView::Lost { name } => {
             let message = format!("ConfigMap {name}, the revision this run started with, is gone; start the batch again");
             if draft.is_diagnosing() {
-                catch::give_up(&mut draft, "DebuggerFailed", &message);
+                catch::give_up(&mut draft, "RevisionMissing", &message);
             } else {
                 draft.fail(None, ErrorClass::Permanent, "RevisionMissing", &message);
             }
@@ -288,11 +290,22 @@ impl<'a> Draft<'a> {
     pub(crate) fn delete_active_jobs(&mut self) {
         for job in self.observed.jobs.iter().filter(|job| job.is_active()) {
             match has_reported(&self.status, job, self.now) {
-                Ok(true) => {}
+                Ok(true) => self.let_linger(job),
                 Ok(false) => self.delete(job),
-                Err(certain) => self.look_again_at = self.look_again_at.max(Some(certain)),
+                Err(certain) => self.look_again(certain),
             }
         }
+    }
+
+    /// A Job whose pods had their say is left to end by itself, so that their logs are kept; not for ever.
+    fn let_linger(&mut self, job: &JobView) {
+        let Some(ended) = self.status.completed_at.as_ref().map(|at| at.0) else { return };
+        let until = later(ended, LINGER_MILLIS);
+        if self.now < until { self.look_again(until) } else { self.delete(job) }
+    }
+
+    fn look_again(&mut self, at: Timestamp) {
+        self.look_again_at = Some(self.look_again_at.map_or(at, |earlier| earlier.min(at)));
     }
 
     /// Deletes a Job, unless this plan does so already.
