@@ -34,12 +34,17 @@ pub fn contract_schemas() -> Vec<(&'static str, Schema)> {
         ("debugger-answer.json", schema_for!(contracts::DebuggerAnswer)),
         ("diagnosis.json", schema_for!(contracts::StoredDiagnosis)),
         ("failure-record.json", schema_for!(contracts::FailureRecord)),
+        ("event.json", schema_for!(contracts::StoredEvent)),
         ("fan-out-output.json", schema_for!(contracts::FanOutOutput)),
         ("judge-answer.json", schema_for!(contracts::JudgeAnswer)),
         ("pod-digest.json", schema_for!(contracts::PodDigest)),
+        ("questionnaire-record.json", schema_for!(contracts::QuestionnaireRecord)),
         ("result.json", schema_for!(contracts::StageResult)),
+        ("retrieve-answer.json", schema_for!(contracts::RetrieveAnswer)),
+        ("retrieve-request.json", schema_for!(contracts::RetrieveRequest)),
         ("revision.json", schema_for!(contracts::Revision)),
         ("stage-input.json", schema_for!(contracts::StageInput)),
+        ("tenant-context.json", schema_for!(contracts::TenantContext)),
         ("verdict.json", schema_for!(contracts::StoredVerdict)),
     ]
 }

@@ -60,6 +60,39 @@ pub fn delivery_id(tenant: &str, batch_id: &str, track: &str, channel: &str, key
     hash_bytes(&[tenant, batch_id, track, channel, key, root_run]).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Partitions of the stream EVENTS. Fixed for ever: state is kept by partition.
+pub const EVENT_PARTITIONS: u8 = 64;
+
+/// What an event is recognised by when it comes again: 32 hexadecimal digits of H(tenant, id of the source configuration, `source`
+/// and `id` of the CloudEvent). Two tenants that use the same source and id do not collide.
+#[must_use]
+pub fn event_key(tenant: &str, origin: &str, source: &str, id: &str) -> String {
+    hash_bytes(&[tenant, origin, source, id]).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The partition of a tenant's events, below [`EVENT_PARTITIONS`].
+#[must_use]
+pub fn partition(tenant: &str) -> u8 {
+    hash_bytes(&["partition", tenant])[0] % EVENT_PARTITIONS
+}
+
+/// The id of the batch of `level` of `subject` that begins with the event of sequence `first`: 16 of a–z and 2–7.
+#[must_use]
+pub fn batch_id(level: &str, tenant: &str, subject: &str, first: u64) -> String {
+    let first = first.to_string();
+    let hash = hash_bytes(&["batch", level, tenant, subject, &first]);
+    hash.iter().take(16).map(|byte| char::from(BASE32[usize::from(byte & 31)])).collect()
+}
+
+/// The questionnaire that asks `tenant` these questions: `q-<8 of H(tenant, subject, questions)>`, so that runs that ask the same
+/// share it. `questions`: each question's id, text and schema.
+#[must_use]
+pub fn questionnaire_name(tenant: &str, subject: &str, questions: &[(&str, &str, &str)]) -> String {
+    let mut parts = vec![tenant, subject];
+    parts.extend(questions.iter().flat_map(|(id, text, schema)| [*id, *text, *schema]));
+    format!("q-{}", short_hash(&parts))
+}
+
 /// SHA-256 in lower-case hexadecimal.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
@@ -85,6 +118,25 @@ mod tests {
         assert_eq!(run_name("team", "b7k2f9q1"), "team-b7k2f9q1");
         let long = run_name("team", "batch-of-2026-11-22");
         assert_eq!(long.len(), "team-".len() + 8);
+    }
+
+    #[test]
+    fn inv09_the_key_of_an_event_tells_tenants_and_sources_apart() {
+        let usual = ["octo-org", "github", "https://github.example/octo", "4f1c"];
+        let key = |parts: [&str; 4]| event_key(parts[0], parts[1], parts[2], parts[3]);
+        assert_eq!(key(usual).len(), 32);
+        for part in 0..usual.len() {
+            let mut other = usual;
+            other[part] = "other";
+            assert_ne!(key(other), key(usual), "part {part}");
+        }
+    }
+
+    #[test]
+    fn tenants_spread_over_the_partitions() {
+        let used: std::collections::BTreeSet<u8> = (0..2_000).map(|n| partition(&format!("tenant-{n}"))).collect();
+        assert_eq!(used.len(), usize::from(EVENT_PARTITIONS));
+        assert!(used.iter().all(|partition| *partition < EVENT_PARTITIONS));
     }
 
     #[test]

@@ -100,6 +100,8 @@ async fn store_input(task: Task<'_>, loaded: &Loaded, prepared: &Prepared, store
         stages: loaded.references.clone(),
         target: task.target.map(|target| target.value.clone()),
         feedback: prepared.feedback.clone(),
+        context: std::collections::BTreeMap::new(),
+        retrieved: Vec::new(),
         system: prepared.rendered.system.clone(),
         user: prepared.rendered.user.clone(),
     };

@@ -4,8 +4,11 @@
 mod assignment;
 mod batch;
 mod diagnosis;
+mod event;
 mod fan_out;
+mod questionnaire;
 mod result;
+mod retrieve;
 mod revision;
 mod stored;
 
@@ -15,10 +18,13 @@ pub use diagnosis::{
     DebuggerAnswer, Diagnosis, Evidence, FailureRecord, MAX_CAUSE_BYTES, MAX_CONTINUATION_BYTES, MAX_EVIDENCE, Piece, Quote,
     StoredDiagnosis,
 };
+pub use event::StoredEvent;
 pub use fan_out::{
     BroadcastCounts, BroadcastOutput, Delivery, DeliveryPhase, FanOutCounts, FanOutError, FanOutItem, FanOutOutput, FanOutPhase,
 };
+pub use questionnaire::{Answer, Question, QuestionnaireRecord, TenantContext};
 pub use result::{ListInfo, MAX_TERMINATION_BYTES, PodDigest, ResultError, ResultMillis, ResultPhase, StageResult, TargetDigest};
+pub use retrieve::{MAX_QUERY_BYTES, MAX_TOP_K, RetrieveAnswer, RetrieveError, RetrieveRequest, RetrievedEvent};
 pub use revision::{
     REVISION_KEY, ResolvedBackoff, ResolvedChannel, ResolvedDebugger, ResolvedDimension, ResolvedForEach, ResolvedJudge,
     ResolvedLimits, ResolvedModel, ResolvedRetry, ResolvedStage, ResolvedWork, Revision,

@@ -1,7 +1,7 @@
 //! What workers keep in the payload store. Blobs are named by their content; the names here are created once and never change,
 //! so a pod that comes second adopts what is there and calls no model.
 
-use super::{Reference, Tokens};
+use super::{Reference, RetrievedEvent, Tokens};
 use crate::Score;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -67,6 +67,12 @@ pub struct StageInput {
     /// What the judge said of the attempt before; absent on attempt 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feedback: Option<Feedback>,
+    /// What the tenant had answered so far, as prompts saw it in `context`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub context: BTreeMap<String, serde_json::Value>,
+    /// The past events that were found for it, as prompts saw them in `retrieved`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retrieved: Vec<RetrievedEvent>,
     /// The system part of the prompt as the model got it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,

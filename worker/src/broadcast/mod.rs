@@ -120,6 +120,8 @@ async fn store_input(
         stages: loaded.references.clone(),
         target: None,
         feedback: None,
+        context: std::collections::BTreeMap::new(),
+        retrieved: Vec::new(),
         system: None,
         user: plan.told((env.clock)()),
     };

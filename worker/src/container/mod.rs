@@ -117,6 +117,8 @@ impl<'a> Started<'a> {
             stages: self.loaded.references.clone(),
             target: None,
             feedback: self.document.feedback.clone(),
+            context: std::collections::BTreeMap::new(),
+            retrieved: Vec::new(),
             system: None,
             user: self.document.told(),
         };

@@ -103,6 +103,8 @@ async fn store_input(job: &AttemptJob, pieces: &Pieces, stored: &Stored<'_>) -> 
         stages: job.assignment.stages.clone(),
         target: None,
         feedback: None,
+        context: std::collections::BTreeMap::new(),
+        retrieved: Vec::new(),
         system: Some(DEBUGGER_INSTRUCTION.to_owned()),
         user,
     };

@@ -1,0 +1,1 @@
+//! Gathers events into batches and seals them.

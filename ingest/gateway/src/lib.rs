@@ -1,0 +1,1 @@
+//! Where events enter: HTTP in, a durable stream out.

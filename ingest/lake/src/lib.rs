@@ -1,0 +1,1 @@
+//! Keeps every event as Parquet, once.

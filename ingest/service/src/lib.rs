@@ -1,0 +1,12 @@
+//! What every process above the line shares: logging, signals, probes and metrics over HTTP.
+//!
+//! ```text
+//! main ── log(), ready_tls() ── Part::run(stop) ─┬─ serve(): /healthz /readyz /metrics
+//!                                                └─ the part's own work, until stop
+//! ```
+
+mod probes;
+mod process;
+
+pub use probes::{Probes, serve};
+pub use process::{log, ready_tls, stop_on_signal, unless};

@@ -1,0 +1,1 @@
+//! Turns events into vectors and finds the nearest past ones of a tenant.
