@@ -22,6 +22,5 @@ mod metrics;
 mod route;
 mod run;
 mod runs;
-mod serve;
 pub mod service;
 mod tracks;

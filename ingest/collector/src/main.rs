@@ -4,12 +4,8 @@ use anyhow::Context;
 use clap::Parser;
 use kube::Client;
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 use trackway_collector::{
     config::Config,
     service::{Settings, run},
@@ -38,8 +34,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
+    trackway_service::log();
     match start(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -50,16 +45,14 @@ async fn main() -> ExitCode {
 }
 
 async fn start(arguments: Arguments) -> anyhow::Result<()> {
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
-        anyhow::bail!("another TLS provider was installed before ring");
-    }
+    trackway_service::ready_tls()?;
     let agent = concat!("trackway-collector/", env!("CARGO_PKG_VERSION"));
     let client = trackway_kubernetes::client(arguments.context.as_deref(), agent).await?;
     let config = read_config(arguments.config, &client)?;
     let nats = NatsConfig::from_env("collector")?;
     let listener = TcpListener::bind(arguments.listen).await.with_context(|| format!("cannot listen on {}", arguments.listen))?;
     let stop = CancellationToken::new();
-    stop_on_signal(stop.clone())?;
+    trackway_service::stop_on_signal(stop.clone())?;
     run(client, Settings { nats, config, listener }, stop).await
 }
 
@@ -67,18 +60,4 @@ fn read_config(path: Option<PathBuf>, client: &Client) -> anyhow::Result<Config>
     let Some(path) = path else { return Ok(Config::only(client.default_namespace())) };
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     Config::parse(&text).with_context(|| format!("{}", path.display()))
-}
-
-fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("told to stop: finishing the batch at hand");
-        stop.cancel();
-    });
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! What the collector counts.
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::EncodeLabelSet,
     metrics::{
         counter::Counter,
         family::Family,
@@ -9,7 +9,6 @@ use prometheus_client::{
     },
     registry::Registry,
 };
-use std::sync::Arc;
 
 /// Labels of a batch.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -32,7 +31,6 @@ pub struct RunLabels {
 /// The collector's metrics. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    registry: Arc<Registry>,
     /// Deliveries by what became of them.
     pub batches: Family<BatchLabels, Counter>,
     /// Runs created.
@@ -42,8 +40,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All zero.
-    pub fn new() -> Self {
+    /// All zero, and the registry that knows them.
+    pub fn new() -> (Self, Registry) {
         let batches = Family::<BatchLabels, Counter>::default();
         let runs = Family::<RunLabels, Counter>::default();
         let delay = Histogram::new(exponential_buckets(0.005, 2.0, 16));
@@ -51,16 +49,6 @@ impl Metrics {
         registry.register("batches", "Deliveries of sealed batches by what became of them", batches.clone());
         registry.register("runs_created", "BatchRuns created", runs.clone());
         registry.register("routing_delay_seconds", "From a batch's sealing to the creation of its runs", delay.clone());
-        Self { registry: Arc::new(registry), batches, runs, delay }
-    }
-
-    /// As Prometheus reads them.
-    ///
-    /// # Errors
-    /// When they cannot be written as text.
-    pub fn text(&self) -> Result<String, std::fmt::Error> {
-        let mut text = String::new();
-        encode(&mut text, &self.registry)?;
-        Ok(text)
+        (Self { batches, runs, delay }, registry)
     }
 }

@@ -6,13 +6,13 @@ use kube::Client;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use trackway_nats::{BatchReadyConsumer, Delivery, Kv, Nats, NatsConfig, NatsError, with_retry};
+use trackway_service::{Probes, serve, unless};
 
 use crate::{
     collect::{Collector, Outcome, Subject},
     config::Config,
     message,
     metrics::{BatchLabels, Metrics, RunLabels},
-    serve::{Probes, serve},
     tracks::Tracks,
 };
 
@@ -36,8 +36,8 @@ pub struct Settings {
 /// What a person must mend: NATS refuses the user or one of its subjects, the listener breaks.
 pub async fn run(client: Client, settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let Settings { nats, config, listener } = settings;
-    let metrics = Metrics::new();
-    let probes = Probes::new(metrics.clone());
+    let (metrics, registry) = Metrics::new();
+    let probes = Probes::new(registry, "the Tracks of all bound namespaces and for the stream of batches");
     // Before anything is waited for: a process that waits for NATS is alive, and killing it mends nothing.
     let server = tokio::spawn(serve(listener, probes.clone(), stop.clone()));
     let taken = connect_and_take(client, &nats, config, &metrics, &probes, &stop).await;
@@ -77,7 +77,7 @@ async fn take_batches(
     let open = with_retry(None, "open the consumers of batches", || BatchReadyConsumer::open(nats, CONSUMER));
     let Some(consumer) = unless(stop, open).await else { return Ok(()) };
     let mut consumer = consumer.context("cannot take batches")?;
-    probes.routing();
+    probes.working();
     tracing::info!(tracks = tracks.all().len(), "taking batches");
     while let Some(delivery) = unless(stop, consumer.next()).await {
         let delivery = delivery.context("cannot take batches")?;
@@ -85,15 +85,6 @@ async fn take_batches(
     }
     tracing::info!("stopped");
     Ok(())
-}
-
-/// `None` when told to stop first.
-async fn unless<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
-    tokio::select! {
-        biased;
-        () = stop.cancelled() => None,
-        outcome = work => Some(outcome),
-    }
 }
 
 async fn handle(
