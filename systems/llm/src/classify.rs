@@ -66,7 +66,10 @@ fn class(status: StatusCode, refusal: &Refusal) -> Class {
         500..=599 => Ok((Transient::ServerError, "See the server's own logs if this lasts.")),
         401 => Err((Permanent::Unauthorized, "Check the key the endpoint's apiKeySecretRef names.")),
         403 => Err((Permanent::Forbidden, "Give the key access to this model, or use another key.")),
-        404 | 405 => Err((Permanent::NotFound, "Check the model's name and that baseURL ends where /chat/completions begins.")),
+        404 | 405 => Err((
+            Permanent::NotFound,
+            "Check the model's name and that baseURL ends where /chat/completions and /embeddings begin.",
+        )),
         413 => Err((Permanent::ContextLength, "Shorten the prompt: fewer or smaller events, or truncate them.")),
         300..=399 => Err((Permanent::Redirected, "Redirects are not followed: set baseURL to the final address.")),
         _ if refusal.says(&["context_length", "context length", "maximum context", "context window", "prompt is too long"]) => {

@@ -10,7 +10,7 @@ use url::Url;
 /// Where and how a server is reached, as a ModelEndpoint says.
 #[derive(Clone)]
 pub struct Endpoint {
-    /// `http://` or `https://` address that `/chat/completions` is appended to, usually ending in `/v1`. A query stays.
+    /// `http://` or `https://` address that `/chat/completions` or `/embeddings` is appended to, usually ending in `/v1`. A query stays.
     pub base_url: String,
     /// Sent as `authorization: Bearer …`.
     pub api_key: Option<SecretString>,
@@ -76,8 +76,9 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    pub(crate) fn new(endpoint: &Endpoint) -> Result<Target, BuildError> {
-        let url = chat_url(&endpoint.base_url)?;
+    /// What is at `path` below the base URL.
+    pub(crate) fn new(endpoint: &Endpoint, path: &[&str]) -> Result<Target, BuildError> {
+        let url = api_url(&endpoint.base_url, path)?;
         Ok(Target {
             shown: shown(&url),
             headers: headers(endpoint)?,
@@ -88,7 +89,7 @@ impl Target {
     }
 }
 
-fn chat_url(base: &str) -> Result<Url, BuildError> {
+fn api_url(base: &str, path: &[&str]) -> Result<Url, BuildError> {
     let parsed = Url::parse(base);
     let mut url = match parsed {
         Ok(url) => url,
@@ -103,7 +104,7 @@ fn chat_url(base: &str) -> Result<Url, BuildError> {
         return Err(refuse("holds a user or password, which belong into apiKeySecretRef"));
     }
     let cannot_be_base = refuse("has no path");
-    url.path_segments_mut().map_err(|()| cannot_be_base)?.pop_if_empty().extend(["chat", "completions"]);
+    url.path_segments_mut().map_err(|()| cannot_be_base)?.pop_if_empty().extend(path);
     Ok(url)
 }
 
@@ -205,7 +206,7 @@ mod tests {
             ("https://llm", "https://llm/chat/completions"),
             ("https://llm/openai?api-version=1", "https://llm/openai/chat/completions?api-version=1"),
         ] {
-            assert_eq!(chat_url(base).unwrap().as_str(), url);
+            assert_eq!(api_url(base, &["chat", "completions"]).unwrap().as_str(), url);
         }
     }
 
@@ -225,7 +226,7 @@ mod tests {
                 "baseURL \"http://llm/v1\" holds a user or password, which belong into apiKeySecretRef; give an absolute address such as https://llm.example/v1",
             ),
         ] {
-            assert_eq!(chat_url(base).unwrap_err().to_string(), message);
+            assert_eq!(api_url(base, &["embeddings"]).unwrap_err().to_string(), message);
         }
     }
 
@@ -251,6 +252,6 @@ mod tests {
     fn a_bundle_without_certificates_is_refused() {
         let mut endpoint = Endpoint::at("https://llm/v1");
         endpoint.ca_bundle_pem = Some(b"hello".to_vec());
-        assert!(matches!(Target::new(&endpoint), Err(BuildError::CaBundle(_))));
+        assert!(matches!(Target::new(&endpoint, &[]), Err(BuildError::CaBundle(_))));
     }
 }

@@ -60,7 +60,7 @@ pub enum TransientReason {
     Connect,
     /// The connection broke before the answer was complete.
     ConnectionLost,
-    /// 200, but not a chat completion.
+    /// 200, but not a chat completion, or not the vectors asked for.
     Malformed,
 }
 

@@ -1,4 +1,4 @@
-//! A thin client for OpenAI-compatible chat completions, the only user of an LLM's HTTP API.
+//! A thin client for OpenAI-compatible chat completions and embeddings, the only user of an LLM's HTTP API.
 //!
 //! ```text
 //! ChatRequest ──► LlmClient::chat ──► POST <baseURL>/chat/completions ──► ChatReply
@@ -6,6 +6,7 @@
 //!                   │  honouring Retry-After, while its waits total at most RepeatPolicy::max_total_wait
 //!                   │  and the deadline is not reached; every repeat is reported
 //!                   └─ walks down json_schema → json_object → plain when a server refuses a response format
+//! texts ──► EmbeddingClient::embed ──► POST <baseURL>/embeddings ──► a vector each, with the same repeats and errors
 //! ```
 //!
 //! What is not here: no attempt decision, no validation of answers against a schema, no prompt. A caller gets text, and
@@ -40,8 +41,10 @@ mod answer;
 mod classify;
 mod client;
 mod dialect;
+mod embeddings;
 mod endpoint;
 mod error;
+mod post;
 mod repeat;
 mod reply;
 mod request;
@@ -50,6 +53,7 @@ mod strict;
 pub use answer::{NotJson, parse_json_answer};
 pub use client::LlmClient;
 pub use dialect::AnswerFormat;
+pub use embeddings::{EmbeddingClient, EmbeddingModel, MAX_TEXTS_AT_ONCE};
 pub use endpoint::{BuildError, Endpoint};
 pub use error::{LlmError, PermanentError, PermanentReason, TransientError, TransientReason};
 pub use repeat::{Repeat, RepeatPolicy};
