@@ -4,10 +4,12 @@
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::StreamMessage;
 use bytes::Bytes;
+use futures::TryStreamExt;
 
 use crate::error::from_leader_get;
+use crate::many::last_by_subjects;
 use crate::results::last_by_subject;
-use crate::streams::{MATCHES_BUCKET, PAYLOADS_BUCKET};
+use crate::streams::{LAKE_FILES_BUCKET, MATCHES_BUCKET, PAYLOADS_BUCKET};
 use crate::subjects::token;
 use crate::write_once::publish_after;
 use crate::{Nats, NatsError};
@@ -50,6 +52,8 @@ pub struct Kv {
 enum Bucket {
     /// Written once. Any replica answers, maybe milliseconds behind: `DIRECT.GET` rights reach only a namespace's own keys.
     Payloads,
+    /// Written once, as payloads.
+    LakeFiles,
     /// Changed by comparing revisions. The leader answers, so that who lost a race reads what won it.
     Matches,
 }
@@ -58,6 +62,7 @@ impl Bucket {
     fn name(self) -> &'static str {
         match self {
             Self::Payloads => PAYLOADS_BUCKET,
+            Self::LakeFiles => LAKE_FILES_BUCKET,
             Self::Matches => MATCHES_BUCKET,
         }
     }
@@ -69,6 +74,13 @@ impl Kv {
     #[must_use]
     pub fn payloads(nats: &Nats) -> Self {
         Self { nats: nats.clone(), bucket: Bucket::Payloads }
+    }
+
+    /// The bucket of the lake's files where no other store is configured: kept from ever changing, as payloads. Nothing is asked
+    /// of the server yet.
+    #[must_use]
+    pub fn lake_files(nats: &Nats) -> Self {
+        Self { nats: nats.clone(), bucket: Bucket::LakeFiles }
     }
 
     /// The bucket of match sets: one key a batch, kept for ever. Nothing is asked of the server yet.
@@ -87,7 +99,7 @@ impl Kv {
             return Ok(KeyCreation::Created(revision));
         }
         match self.bucket {
-            Bucket::Payloads => Ok(KeyCreation::Exists),
+            Bucket::Payloads | Bucket::LakeFiles => Ok(KeyCreation::Exists),
             Bucket::Matches => self.create_after_marker(&subject, value).await,
         }
     }
@@ -100,6 +112,29 @@ impl Kv {
         let subject = self.subject(key)?;
         let message = self.last(&subject).await?.filter(|message| !is_marker(message));
         Ok(message.map(|message| KvEntry { value: message.payload, revision: message.sequence }))
+    }
+
+    /// Every key below `folder` (a key's first parts) with its value, from whichever replica answers.
+    ///
+    /// # Errors
+    /// As [`Kv::create`].
+    pub async fn get_below(&self, folder: &str) -> Result<Vec<(String, Bytes)>, NatsError> {
+        let filter = format!("{}.>", self.subject(folder)?);
+        let action = format!("list {filter}");
+        let stream_name = format!("KV_{}", self.bucket.name());
+        let list = async {
+            let failed = |error: &dyn std::fmt::Display| NatsError::transient(&action, error);
+            let stream = self.nats.jetstream().get_stream_no_info(&stream_name).await.map_err(|error| failed(&error))?;
+            let subjects = stream.info_with_subjects(&filter).await.map_err(|error| failed(&error))?;
+            let subjects = subjects.map_ok(|(subject, _)| subject).try_collect::<Vec<_>>().await;
+            subjects.map_err(|error| failed(&error))
+        };
+        let api = format!("$JS.API.STREAM.INFO.{stream_name}");
+        let subjects = self.nats.request(&action, &[&api], list).await?;
+        let found = last_by_subjects(&self.nats, &stream_name, &subjects).await?;
+        let bucket = format!("$KV.{}.", self.bucket.name());
+        let key = |subject: String| Some(subject.strip_prefix(&bucket)?.to_owned());
+        Ok(found.into_iter().filter_map(|(subject, value)| Some((key(subject)?, value))).collect())
     }
 
     /// Replaces the value if its revision is still `revision`.
@@ -127,7 +162,7 @@ impl Kv {
     async fn last(&self, subject: &str) -> Result<Option<StreamMessage>, NatsError> {
         let stream = format!("KV_{}", self.bucket.name());
         match self.bucket {
-            Bucket::Payloads => last_by_subject(&self.nats, &stream, subject).await,
+            Bucket::Payloads | Bucket::LakeFiles => last_by_subject(&self.nats, &stream, subject).await,
             Bucket::Matches => {
                 let action = format!("read {subject}");
                 let api = format!("$JS.API.STREAM.MSG.GET.{stream}");

@@ -10,6 +10,8 @@ use crate::{Nats, NatsError};
 
 /// Bucket of payloads, written once.
 pub(crate) const PAYLOADS_BUCKET: &str = "payloads";
+/// Bucket of the lake's files, written once, where no other store is configured.
+pub(crate) const LAKE_FILES_BUCKET: &str = "lake-files";
 /// Bucket of match sets, one key a batch, kept for ever: it is what makes a redelivered batch start no second run.
 pub(crate) const MATCHES_BUCKET: &str = "matches";
 
@@ -38,7 +40,7 @@ pub async fn ensure_streams(nats: &Nats, settings: StreamSettings) -> Result<(),
     Ok(())
 }
 
-fn all(settings: StreamSettings) -> [Config; 5] {
+fn all(settings: StreamSettings) -> [Config; 6] {
     let base = Config {
         retention: RetentionPolicy::Limits,
         storage: StorageType::File,
@@ -66,6 +68,7 @@ fn all(settings: StreamSettings) -> [Config; 5] {
         write_once(stream(RESULTS, DAY * 7)),
         write_once(stream(DLQ, DAY * 90)),
         write_once(bucket(PAYLOADS_BUCKET)),
+        write_once(bucket(LAKE_FILES_BUCKET)),
         Config { allow_rollup: true, deny_delete: true, ..bucket(MATCHES_BUCKET) },
     ]
 }

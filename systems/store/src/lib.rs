@@ -6,10 +6,15 @@
 //!   wins, and the other learns what the winner wrote and adopts it.
 //! * **Where** is a URL ([`PayloadStore::open`]); references never hold one, so no resource can make a worker fetch elsewhere.
 //!
+//! * **Files** ([`Files`]) of the lake lie beside them in stores of the same kinds: named by path, larger, listed by folder.
+//!
 //! Nothing is ever overwritten. Every operation is safe to repeat; wrap it in [`with_retry`] to outlive an outage.
 
 mod backend;
 mod error;
+mod file_nats;
+mod file_objects;
+mod files;
 mod keys;
 mod nats;
 mod objects;
@@ -17,6 +22,7 @@ mod payloads;
 mod url;
 
 pub use error::StoreError;
+pub use files::{FileCreation, FileInfo, Files, MAX_FILE_BYTES};
 pub use keys::{Name, Scope};
 pub use payloads::{NameCreation, PayloadStore};
 pub use trackway_nats::with_retry;

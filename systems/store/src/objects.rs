@@ -66,6 +66,6 @@ impl ObjectBackend {
 }
 
 /// S3 answers 404 for a missing bucket too, and that one will not come by itself.
-fn is_missing_object(error: &Error) -> bool {
+pub(crate) fn is_missing_object(error: &Error) -> bool {
     matches!(error, Error::NotFound { source, .. } if !source.to_string().contains("NoSuchBucket"))
 }

@@ -6,6 +6,9 @@ use trackway_nats::Nats;
 
 use crate::backend::{Backend, Creation};
 use crate::keys::Key;
+use crate::nats::NatsBackend;
+use crate::objects::ObjectBackend;
+use crate::url::Place;
 use crate::{MAX_BLOB_BYTES, Name, Scope, StoreError, url};
 
 /// Outcome of [`PayloadStore::create_name`].
@@ -32,9 +35,7 @@ impl PayloadStore {
     /// # Errors
     /// [`StoreError::Permanent`] naming what is wrong in the URL.
     pub fn open(url: &str, nats: Option<&Nats>) -> Result<Self, StoreError> {
-        let readable =
-            |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        Self::open_with(url, nats, std::env::vars_os().filter_map(readable))
+        Self::open_with(url, nats, url::environment())
     }
 
     /// As [`PayloadStore::open`], with `variables` in place of the process environment.
@@ -46,7 +47,11 @@ impl PayloadStore {
         nats: Option<&Nats>,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, StoreError> {
-        Ok(Self { backend: url::open(url, nats, variables)? })
+        let backend = match url::open(url, nats, variables)? {
+            Place::Nats(nats) => Backend::Nats(NatsBackend::new(&nats)),
+            Place::Objects(store, prefix) => Backend::Objects(ObjectBackend::new(store, prefix)),
+        };
+        Ok(Self { backend })
     }
 
     /// Stores `content` under its hash. One that is there already is success.

@@ -12,19 +12,32 @@ use trackway_nats::Nats;
 use url::Url;
 
 use crate::StoreError;
-use crate::backend::Backend;
-use crate::nats::NatsBackend;
-use crate::objects::ObjectBackend;
 
-const ACTION: &str = "open the payload store";
+const ACTION: &str = "open the store";
 const FORMS: &str = "nats://HOST:PORT, s3://BUCKET/PREFIX?endpoint=…&region=…&allow_http=true, file:///PATH, memory://";
+
+/// What a URL names.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// Buckets on the component's own connection.
+    Nats(Nats),
+    /// What lies below the path.
+    Objects(Arc<dyn ObjectStore>, Path),
+}
+
+/// The environment's variables, as [`open`] takes them.
+pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
+    let readable =
+        |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(readable)
+}
 
 /// Opens what `url` names; see [`crate::PayloadStore::open`].
 pub(crate) fn open(
     url: &str,
     nats: Option<&Nats>,
     variables: impl IntoIterator<Item = (String, String)>,
-) -> Result<Backend, StoreError> {
+) -> Result<Place, StoreError> {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     if rest.split('/').next().is_some_and(|authority| authority.contains('@')) {
         let reason = "the URL holds credentials, and logs show it: set TRACKWAY_NATS_USER and TRACKWAY_NATS_PASSWORD, or \
@@ -41,8 +54,8 @@ pub(crate) fn open(
     }
 }
 
-fn objects(store: impl ObjectStore, prefix: Path) -> Backend {
-    Backend::Objects(ObjectBackend::new(Arc::new(store), prefix))
+fn objects(store: impl ObjectStore, prefix: Path) -> Place {
+    Place::Objects(Arc::new(store), prefix)
 }
 
 fn parse(url: &str) -> Result<Url, StoreError> {
@@ -50,10 +63,10 @@ fn parse(url: &str) -> Result<Url, StoreError> {
 }
 
 /// The connection is the component's own; the URL may only name the same servers, or none.
-fn open_nats(url: &str, nats: &Nats) -> Result<Backend, StoreError> {
+fn open_nats(url: &str, nats: &Nats) -> Result<Place, StoreError> {
     let connected = hosts(nats.url());
     match hosts(url).iter().find(|host| !connected.contains(host)) {
-        None => Ok(Backend::Nats(NatsBackend::new(nats))),
+        None => Ok(Place::Nats(nats.clone())),
         Some(host) => {
             let reason = format!("{url} names {host}, and this component is connected to {}: set both to the same", nats.url());
             Err(StoreError::permanent(ACTION, reason))
@@ -69,17 +82,18 @@ fn hosts(urls: &str) -> Vec<String> {
         .collect()
 }
 
-fn open_folder(url: &Url) -> Result<Backend, StoreError> {
+fn open_folder(url: &Url) -> Result<Place, StoreError> {
     let folder = url.to_file_path().map_err(|()| {
         StoreError::permanent(ACTION, format!("{url} names no local folder: use file:///PATH with three slashes"))
     })?;
     let failed = |error: String| StoreError::permanent(ACTION, format!("folder {}: {error}", folder.display()));
     std::fs::create_dir_all(&folder).map_err(|error| failed(error.to_string()))?;
     let store = LocalFileSystem::new_with_prefix(&folder).map_err(|error| failed(error.to_string()))?;
-    Ok(objects(store, Path::default()))
+    // What was put must outlive a power loss: checkpoints and references are written after it.
+    Ok(objects(store.with_fsync(true), Path::default()))
 }
 
-fn open_s3(url: &Url, variables: impl IntoIterator<Item = (String, String)>) -> Result<Backend, StoreError> {
+fn open_s3(url: &Url, variables: impl IntoIterator<Item = (String, String)>) -> Result<Place, StoreError> {
     let bucket =
         url.host_str().ok_or_else(|| StoreError::permanent(ACTION, format!("{url} names no bucket: use s3://BUCKET")))?;
     let settings = S3Settings::parse(url)?;
