@@ -40,6 +40,28 @@ app.kubernetes.io/component: {{ .component }}
 {{- join "," $names -}}
 {{- end -}}
 
+{{/* Namespaces with a trackway-client: the bound ones and the release's own, whose client looks after what was set aside. */}}
+{{- define "trackway.clientNamespaces" -}}
+{{- append (splitList "," (include "trackway.namespaceNames" .)) .Release.Namespace | uniq | join "," -}}
+{{- end -}}
+
+{{/* Our components that are Deployments, separated by commas; each has its own service account and NATS user. */}}
+{{- define "trackway.components" -}}
+operator,collector
+{{- if .Values.ingest.enabled }},gateway,lake,batcher{{ if include "trackway.vectorizer.enabled" . }},vectorizer{{ end }}{{ end }}
+{{- end -}}
+
+{{/* Not empty when something makes vectors. */}}
+{{- define "trackway.vectorizer.enabled" -}}
+{{- if and .Values.ingest.enabled .Values.vectorizer.endpoint.baseURL .Values.vectorizer.endpoint.model }}true{{ end -}}
+{{- end -}}
+
+{{/* What gateway, batcher and vectorizer read: sources, tenants, batching and the bound namespaces. */}}
+{{- define "trackway.ingest.config" -}}
+{{- $ingest := .Values.ingest -}}
+{{- dict "sources" $ingest.sources "tenants" $ingest.tenants "batching" $ingest.batching "namespaces" (include "trackway.namespaces" . | fromJsonArray) | toYaml -}}
+{{- end -}}
+
 {{/* Where components reach NATS. */}}
 {{- define "trackway.nats.url" -}}
 {{- if .Values.nats.enabled }}nats://{{ include "trackway.fullname" . }}-nats.{{ .Release.Namespace }}.svc:4222{{ else }}{{ .Values.nats.external.url }}{{ end -}}
@@ -53,9 +75,12 @@ each must appear in several objects. Those of an earlier rendering are kept.
 {{- if not (hasKey .Values "passwordsOfThisRendering") -}}
 {{- $root := . -}}
 {{- $known := (lookup "v1" "Secret" .Release.Namespace (printf "%s-nats-users" (include "trackway.fullname" .))).data | default dict -}}
-{{- $users := list "operator" "collector" -}}
+{{- $users := splitList "," (include "trackway.components" .) -}}
 {{- range include "trackway.namespaces" . | fromJsonArray -}}
-{{- $users = concat $users (list (printf "worker-%s" .name) (printf "client-%s" .name)) -}}
+{{- $users = append $users (printf "worker-%s" .name) -}}
+{{- end -}}
+{{- range splitList "," (include "trackway.clientNamespaces" .) -}}
+{{- $users = append $users (printf "client-%s" .) -}}
 {{- end -}}
 {{- $passwords := dict -}}
 {{- range $user := $users -}}
@@ -79,7 +104,7 @@ nats-password: {{ index (include "trackway.passwords" .root | fromJson) .user | 
 nats-inbox-prefix: {{ printf "_INBOX_%s" .user | quote }}
 {{- end -}}
 
-{{/* NATS variables of operator and collector. Takes (dict "root" $ "component" "operator"). */}}
+{{/* NATS variables of a component. Takes (dict "root" $ "component" "operator"). */}}
 {{- define "trackway.nats.env" -}}
 - name: TRACKWAY_NATS_URL
   value: {{ include "trackway.nats.url" .root | quote }}
@@ -126,7 +151,7 @@ affinity: {{ toJson . }}
 {{- with .values.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
-{{- if gt (int (.values.replicas | default 1)) 1 }}
+{{- if or (gt (int (.values.replicas | default 1)) 1) (dig "autoscaling" "enabled" false .values) }}
 topologySpreadConstraints:
 - maxSkew: 1
   topologyKey: kubernetes.io/hostname
@@ -136,19 +161,24 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
-{{/* Probes of operator and collector. */}}
+{{/* Probes of a component. */}}
 {{- define "trackway.probes" -}}
 startupProbe: {httpGet: {path: /healthz, port: http}, periodSeconds: 1, failureThreshold: 60}
 livenessProbe: {httpGet: {path: /healthz, port: http}, periodSeconds: 10, timeoutSeconds: 5}
 readinessProbe: {httpGet: {path: /readyz, port: http}, periodSeconds: 5, timeoutSeconds: 5}
 {{- end -}}
 
-{{/* Keys of the bucket, by the names the S3 client reads. */}}
+{{/* Keys of a bucket, by the names the S3 client reads. Takes (dict "s3" .Values.store.s3). */}}
 {{- define "trackway.s3" -}}
-{{- with .Values.store.s3.accessKeyID }}
+{{- with .s3.accessKeyID }}
 AWS_ACCESS_KEY_ID: {{ . | quote }}
 {{- end }}
-{{- with .Values.store.s3.secretAccessKey }}
+{{- with .s3.secretAccessKey }}
 AWS_SECRET_ACCESS_KEY: {{ . | quote }}
 {{- end }}
+{{- end -}}
+
+{{/* Seconds of a Go duration. */}}
+{{- define "trackway.seconds" -}}
+{{- toDate "2006-01-02" "2020-01-01" | mustDateModify (printf "+%s" .) | unixEpoch | int64 | add -1577836800 -}}
 {{- end -}}
