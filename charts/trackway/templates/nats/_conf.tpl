@@ -24,7 +24,7 @@ authorization {
           "$JS.API.STREAM.INFO.{{ . }}", "$JS.API.STREAM.CREATE.{{ . }}", "$JS.API.STREAM.UPDATE.{{ . }}"
           {{- end }}
           {{- include "trackway.nats.reads" "RESULTS" }}
-          "$JS.API.DIRECT.GET.RESULTS", "$JS.API.DIRECT.GET.RESULTS.>"
+          "$JS.API.CONSUMER.CREATE.RESULTS.>", "$JS.API.CONSUMER.DELETE.RESULTS.>", "$JS.API.DIRECT.GET.RESULTS", "$JS.API.DIRECT.GET.RESULTS.>"
           {{- include "trackway.nats.bucket" "questionnaires" }}
           {{- include "trackway.nats.reads" "KV_questionnaires" }}
         ]
@@ -52,7 +52,7 @@ authorization {
       permissions: {
         # Writes events, each once, and looks up the one it has met again; takes answers to questionnaires.
         publish: [
-          "EVENTS.>", "$JS.API.DIRECT.GET.EVENTS.>", "$JS.API.STREAM.INFO.EVENTS"
+          "EVENTS.>", "$JS.API.STREAM.MSG.GET.EVENTS"
           {{- include "trackway.nats.bucket" "questionnaires" }}
           {{- include "trackway.nats.bucket" "context" }}
         ]
@@ -65,11 +65,9 @@ authorization {
       permissions: {
         # Reads events, keeps how far it is and, with a lake of nats://, its files.
         publish: [
-          {{- include "trackway.nats.reader" . }}
+          {{- include "trackway.nats.reader" "lake" }}
           {{- include "trackway.nats.bucket" "lake" }}
-          {{- if hasPrefix "nats://" .Values.lake.url }}
-          {{- include "trackway.nats.bucket" "lake-files" }}
-          {{- end }}
+          {{- include "trackway.nats.files" . }}
         ]
         subscribe: ["_INBOX_lake.>"]
       }
@@ -80,7 +78,8 @@ authorization {
       permissions: {
         # Reads events, keeps open batches, stores the documents of sealed ones and announces them.
         publish: [
-          {{- include "trackway.nats.reader" . }}
+          {{- include "trackway.nats.reader" "batcher" }}
+          "$JS.API.DIRECT.GET.EVENTS", "$JS.API.STREAM.MSG.GET.EVENTS"
           {{- include "trackway.nats.bucket" "batches" }}
           {{- include "trackway.nats.reads" "KV_batches" }}
           "BATCH_READY.>"
@@ -98,13 +97,11 @@ authorization {
       permissions: {
         # Reads events, keeps how far it is and, with a lake of nats://, its segments; answers workers, and nobody who did not ask.
         publish: [
-          {{- include "trackway.nats.reader" . }}
+          {{- include "trackway.nats.reader" "vectorizer" }}
           {{- include "trackway.nats.bucket" "vectors" }}
-          {{- if hasPrefix "nats://" .Values.lake.url }}
-          {{- include "trackway.nats.bucket" "lake-files" }}
-          {{- end }}
+          {{- include "trackway.nats.files" . }}
         ]
-        subscribe: ["_INBOX_vectorizer.>", "RETRIEVE.>"]
+        subscribe: ["_INBOX_vectorizer.>", "RETRIEVE.*"]
         allow_responses: {max: 1, expires: "2m"}
       }
     }
@@ -152,18 +149,26 @@ authorization {
 
 {{/* What it takes to read a stream in its order, from anywhere, without acknowledging. Takes the stream's name. */}}
 {{- define "trackway.nats.reads" }}
-          "$JS.API.CONSUMER.CREATE.{{ . }}", "$JS.API.CONSUMER.CREATE.{{ . }}.>", "$JS.API.CONSUMER.INFO.{{ . }}.>", "$JS.API.CONSUMER.DELETE.{{ . }}.>", "$JS.API.CONSUMER.MSG.NEXT.{{ . }}.>"
+          "$JS.API.CONSUMER.CREATE.{{ . }}", "$JS.API.CONSUMER.INFO.{{ . }}.>", "$JS.API.CONSUMER.MSG.NEXT.{{ . }}.>"
 {{- end -}}
 
-{{/* What it takes to read and change every key of a bucket. Takes its name. */}}
+{{/* What it takes to read any key of a bucket and to change it by comparing. Takes the bucket's name. */}}
 {{- define "trackway.nats.bucket" }}
-          "$KV.{{ . }}.>", "$JS.API.STREAM.INFO.KV_{{ . }}", "$JS.API.STREAM.MSG.GET.KV_{{ . }}", "$JS.API.DIRECT.GET.KV_{{ . }}", "$JS.API.DIRECT.GET.KV_{{ . }}.>"
+          "$KV.{{ . }}.>", "$JS.API.STREAM.MSG.GET.KV_{{ . }}"
 {{- end -}}
 
-{{/* What every reader of events may: read them, know who else reads, set aside what it cannot handle. */}}
+{{/* What it takes to keep files in NATS, each written once, and to list them. */}}
+{{- define "trackway.nats.files" }}
+          {{- if hasPrefix "nats://" .Values.lake.url }}
+          "$KV.lake-files.>", "$JS.API.STREAM.INFO.KV_lake-files", "$JS.API.DIRECT.GET.KV_lake-files", "$JS.API.DIRECT.GET.KV_lake-files.>"
+          {{- end }}
+{{- end -}}
+
+{{/* What every reader of events may: read them, know who else of its kind does, set aside what it cannot handle. Takes its name. */}}
 {{- define "trackway.nats.reader" }}
-          "$JS.API.STREAM.INFO.EVENTS", "$JS.API.DIRECT.GET.EVENTS", "$JS.API.DIRECT.GET.EVENTS.>"
+          "$JS.API.STREAM.INFO.EVENTS"
           {{- include "trackway.nats.reads" "EVENTS" }}
-          {{- include "trackway.nats.bucket" "members" }}
+          "$KV.members.{{ . }}.*"
+          {{- include "trackway.nats.reads" "KV_members" }}
           "DLQ.EVENTS.>"
 {{- end -}}
