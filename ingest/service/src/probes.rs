@@ -21,6 +21,7 @@ use trackway_nats::Nats;
 pub struct Probes {
     nats: Arc<OnceLock<Nats>>,
     working: Arc<AtomicBool>,
+    leaving: Arc<AtomicBool>,
     waits_for: &'static str,
     registry: Arc<Registry>,
 }
@@ -30,7 +31,7 @@ impl Probes {
     /// until then.
     #[must_use]
     pub fn new(registry: Registry, waits_for: &'static str) -> Self {
-        Self { nats: Arc::default(), working: Arc::default(), waits_for, registry: Arc::new(registry) }
+        Self { nats: Arc::default(), working: Arc::default(), leaving: Arc::default(), waits_for, registry: Arc::new(registry) }
     }
 
     /// There is a connection; whether it stands is asked at each probe.
@@ -41,6 +42,11 @@ impl Probes {
     /// The process does its work.
     pub fn working(&self) {
         self.working.store(true, Ordering::Relaxed);
+    }
+
+    /// The process finishes what is in hand and wants nothing new: never ready again.
+    pub fn leaving(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
     }
 
     /// The three routes, for a process that serves others beside them.
@@ -63,7 +69,9 @@ pub async fn serve(listener: TcpListener, probes: Probes, stop: CancellationToke
 }
 
 async fn ready(State(probes): State<Probes>) -> (StatusCode, String) {
-    if !probes.nats.get().is_some_and(Nats::is_connected) {
+    if probes.leaving.load(Ordering::Relaxed) {
+        (StatusCode::SERVICE_UNAVAILABLE, "leaving\n".to_owned())
+    } else if !probes.nats.get().is_some_and(Nats::is_connected) {
         (StatusCode::SERVICE_UNAVAILABLE, "not connected to NATS\n".to_owned())
     } else if !probes.working.load(Ordering::Relaxed) {
         (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {}\n", probes.waits_for))
