@@ -88,10 +88,11 @@ fn an_evicted_pod_costs_a_try_and_nothing_else() -> Outcome {
 fn an_image_that_cannot_be_had_ends_the_run_with_its_name() -> Outcome {
     story(NAMESPACE, async {
         let place = Place::bound(NAMESPACE).await?;
+        // Long enough for a busy node to have asked for the image.
         let image = "registry.invalid/nothing:1";
         let stages = json!([{"name": "own", "container": {"image": image}}]);
-        let limits = json!({"startTimeout": "4s"});
-        let retry = json!({"infrastructure": {"maxTries": 2}});
+        let limits = json!({"startTimeout": "20s"});
+        let retry = json!({"infrastructure": {"maxTries": 1}});
         place.track("unpulled", &json!({"spec": {"stages": stages, "limits": limits, "retry": retry}})).await?;
         let name = place.start_fresh("unpulled").await?.name_any();
         let run = place.until_finished(&name).await?;
