@@ -161,11 +161,11 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
-{{/* Probes of a component. */}}
+{{/* Probes of a component. Takes (dict "port" "http"). */}}
 {{- define "trackway.probes" -}}
-startupProbe: {httpGet: {path: /healthz, port: http}, periodSeconds: 1, failureThreshold: 60}
-livenessProbe: {httpGet: {path: /healthz, port: http}, periodSeconds: 10, timeoutSeconds: 5}
-readinessProbe: {httpGet: {path: /readyz, port: http}, periodSeconds: 5, timeoutSeconds: 5}
+startupProbe: {httpGet: {path: /healthz, port: {{ .port }}}, periodSeconds: 1, failureThreshold: 60}
+livenessProbe: {httpGet: {path: /healthz, port: {{ .port }}}, periodSeconds: 10, timeoutSeconds: 5}
+readinessProbe: {httpGet: {path: /readyz, port: {{ .port }}}, periodSeconds: 5, timeoutSeconds: 5}
 {{- end -}}
 
 {{/* Keys of a bucket, by the names the S3 client reads. Takes (dict "s3" .Values.store.s3). */}}

@@ -1,7 +1,7 @@
 {{/*
 One part of ingest: its Deployment and service account. Takes (dict "root" $ "component" "lake" "values" .Values.lake "grace" 30),
 and, each where it is needed: "config" true for the file of sources, "s3" (dict "secret" NAME "optional" false) for the keys of a
-bucket, and "env", "lifecycle", "strategy", "mounts", "volumes" as YAML.
+bucket, "metrics" the port of probes and metrics if it is another than 8080, and "env", "lifecycle", "strategy", "mounts", "volumes" as YAML.
 */}}
 {{- define "trackway.ingest.part" -}}
 {{- $name := printf "%s-%s" (include "trackway.fullname" .root) .component -}}
@@ -58,8 +58,6 @@ spec:
         env:
         - {name: RUST_LOG, value: {{ .values.logLevel | quote }}}
         - {name: TRACKWAY_LISTEN, value: "0.0.0.0:8080"}
-        # Which of the replicas this is.
-        - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
         {{- if .config }}
         - {name: TRACKWAY_INGEST_CONFIG, value: /etc/trackway/config/ingest.yaml}
         {{- end }}
@@ -75,7 +73,10 @@ spec:
         {{- with .env }}{{ . | nindent 8 }}{{ end }}
         ports:
         - {name: http, containerPort: 8080}
-        {{- include "trackway.probes" .root | nindent 8 }}
+        {{- with .metrics }}
+        - {name: metrics, containerPort: {{ . }}}
+        {{- end }}
+        {{- include "trackway.probes" (dict "port" (ternary "metrics" "http" (hasKey . "metrics"))) | nindent 8 }}
         {{- with .lifecycle }}
         lifecycle: {{- . | nindent 10 }}
         {{- end }}
