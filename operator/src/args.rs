@@ -3,7 +3,9 @@
 use clap::Parser;
 use secrecy::SecretString;
 use std::net::SocketAddr;
-use trackway_nats::{Credentials, NatsConfig};
+use std::time::Duration;
+use trackway_crds::duration::GoDuration;
+use trackway_nats::{Credentials, NatsConfig, StreamSettings};
 
 /// Takes BatchRuns through their Tracks.
 #[derive(Parser, Clone, Debug)]
@@ -34,6 +36,12 @@ pub struct Args {
     /// Copies of each stream: 1, or 3 in a cluster of as many NATS servers.
     #[arg(long, env = "TRACKWAY_NATS_REPLICAS", default_value_t = 1)]
     pub nats_replicas: usize,
+    /// How long an event is kept, and so how long a repeat of it is recognised.
+    #[arg(long, env = "TRACKWAY_EVENTS_MAX_AGE", default_value = "216h")]
+    pub events_max_age: GoDuration,
+    /// Size of the stream of events in bytes, beyond which new events are refused; default: no limit of its own.
+    #[arg(long, env = "TRACKWAY_EVENTS_MAX_BYTES")]
+    pub events_max_bytes: Option<u64>,
     /// Payload store, handed on to workers; the operator itself never opens it.
     #[arg(long, env = "TRACKWAY_STORE_URL")]
     pub store_url: String,
@@ -71,6 +79,16 @@ pub struct Args {
 }
 
 impl Args {
+    /// What the streams are made with.
+    #[must_use]
+    pub fn streams(&self) -> StreamSettings {
+        StreamSettings {
+            replicas: self.nats_replicas,
+            events_max_age: Duration::from_millis(self.events_max_age.millis()),
+            events_max_bytes: self.events_max_bytes,
+        }
+    }
+
     /// How to reach NATS.
     ///
     /// # Errors

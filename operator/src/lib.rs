@@ -43,7 +43,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         nats = trackway_nats::Nats::connect(&settings, None) => nats.context("the operator reads results from NATS")?,
         () = signal() => return Ok(()),
     };
-    let streams = trackway_nats::StreamSettings { replicas: args.nats_replicas };
+    let streams = args.streams();
     let made = trackway_nats::with_retry(None, "make the streams", || trackway_nats::ensure_streams(&nats, streams));
     tokio::select! {
         made = made => made.context("the operator makes the streams")?,

@@ -4,14 +4,12 @@
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::StreamMessage;
 use bytes::Bytes;
-use futures::TryStreamExt;
 
-use crate::error::from_leader_get;
-use crate::many::last_by_subjects;
-use crate::results::last_by_subject;
-use crate::streams::{LAKE_FILES_BUCKET, MATCHES_BUCKET, PAYLOADS_BUCKET};
+use crate::results::{last_at_leader, last_by_subject};
+use crate::streams::{BATCHES_BUCKET, CONTEXT_BUCKET, LAKE_BUCKET, LAKE_FILES_BUCKET, MATCHES_BUCKET, MEMBERS_BUCKET};
+use crate::streams::{PAYLOADS_BUCKET, QUESTIONNAIRES_BUCKET, VECTORS_BUCKET};
 use crate::subjects::token;
-use crate::write_once::publish_after;
+use crate::write_once::{publish, publish_after};
 use crate::{Nats, NatsError};
 
 /// One value of a bucket.
@@ -41,52 +39,79 @@ pub enum KeyUpdate {
     Conflict,
 }
 
-/// A bucket made by [`crate::ensure_streams`].
+/// A bucket made by [`crate::ensure_streams`]. Nothing is asked of the server before the first operation.
 #[derive(Debug, Clone)]
 pub struct Kv {
-    nats: Nats,
-    bucket: Bucket,
+    pub(crate) nats: Nats,
+    bucket: &'static str,
+    kind: Kind,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Bucket {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
     /// Written once. Any replica answers, maybe milliseconds behind: `DIRECT.GET` rights reach only a namespace's own keys.
-    Payloads,
-    /// Written once, as payloads.
-    LakeFiles,
+    Once,
     /// Changed by comparing revisions. The leader answers, so that who lost a race reads what won it.
-    Matches,
-}
-
-impl Bucket {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Payloads => PAYLOADS_BUCKET,
-            Self::LakeFiles => LAKE_FILES_BUCKET,
-            Self::Matches => MATCHES_BUCKET,
-        }
-    }
+    Compared,
 }
 
 impl Kv {
-    /// The bucket of payloads, which the server keeps from ever changing: [`Kv::update`] always conflicts. Nothing is asked of
-    /// the server yet.
+    /// The bucket of payloads, which the server keeps from ever changing: [`Kv::update`] always conflicts.
     #[must_use]
     pub fn payloads(nats: &Nats) -> Self {
-        Self { nats: nats.clone(), bucket: Bucket::Payloads }
+        Self { nats: nats.clone(), bucket: PAYLOADS_BUCKET, kind: Kind::Once }
     }
 
-    /// The bucket of the lake's files where no other store is configured: kept from ever changing, as payloads. Nothing is asked
-    /// of the server yet.
+    /// The bucket of the lake's files where no other store is configured: kept from ever changing, as payloads.
     #[must_use]
     pub fn lake_files(nats: &Nats) -> Self {
-        Self { nats: nats.clone(), bucket: Bucket::LakeFiles }
+        Self { nats: nats.clone(), bucket: LAKE_FILES_BUCKET, kind: Kind::Once }
     }
 
-    /// The bucket of match sets: one key a batch, kept for ever. Nothing is asked of the server yet.
+    /// The bucket of match sets: one key a batch, kept for ever.
     #[must_use]
     pub fn matches(nats: &Nats) -> Self {
-        Self { nats: nats.clone(), bucket: Bucket::Matches }
+        Self::compared(nats, MATCHES_BUCKET)
+    }
+
+    /// The batcher's open batches and checkpoints: `<partition>.state.…`, `<partition>.checkpoint`.
+    #[must_use]
+    pub fn batches(nats: &Nats) -> Self {
+        Self::compared(nats, BATCHES_BUCKET)
+    }
+
+    /// How far the lake was written: `<partition>`.
+    #[must_use]
+    pub fn lake(nats: &Nats) -> Self {
+        Self::compared(nats, LAKE_BUCKET)
+    }
+
+    /// How far the vectors were written: `<partition>`.
+    #[must_use]
+    pub fn vectors(nats: &Nats) -> Self {
+        Self::compared(nats, VECTORS_BUCKET)
+    }
+
+    /// Open questionnaires: `<namespace>.<name>`.
+    #[must_use]
+    pub fn questionnaires(nats: &Nats) -> Self {
+        Self::compared(nats, QUESTIONNAIRES_BUCKET)
+    }
+
+    /// What tenants answered: `<namespace>.<H(tenant)>`.
+    #[must_use]
+    pub fn context(nats: &Nats) -> Self {
+        Self::compared(nats, CONTEXT_BUCKET)
+    }
+
+    /// Live processes: `<component>.<id>`, forgotten after 15 s without a word. See [`crate::Membership`].
+    #[must_use]
+    pub fn members(nats: &Nats) -> Self {
+        Self::compared(nats, MEMBERS_BUCKET)
+    }
+
+    fn compared(nats: &Nats, bucket: &'static str) -> Self {
+        Self { nats: nats.clone(), bucket, kind: Kind::Compared }
     }
 
     /// Writes the key's first value, or learns that it has one.
@@ -98,9 +123,9 @@ impl Kv {
         if let Some(revision) = publish_after(&self.nats, &subject, HeaderMap::new(), value.clone(), 0).await? {
             return Ok(KeyCreation::Created(revision));
         }
-        match self.bucket {
-            Bucket::Payloads | Bucket::LakeFiles => Ok(KeyCreation::Exists),
-            Bucket::Matches => self.create_after_marker(&subject, value).await,
+        match self.kind {
+            Kind::Once => Ok(KeyCreation::Exists),
+            Kind::Compared => self.create_after_marker(&subject, value).await,
         }
     }
 
@@ -114,29 +139,6 @@ impl Kv {
         Ok(message.map(|message| KvEntry { value: message.payload, revision: message.sequence }))
     }
 
-    /// Every key below `folder` (a key's first parts) with its value, from whichever replica answers.
-    ///
-    /// # Errors
-    /// As [`Kv::create`].
-    pub async fn get_below(&self, folder: &str) -> Result<Vec<(String, Bytes)>, NatsError> {
-        let filter = format!("{}.>", self.subject(folder)?);
-        let action = format!("list {filter}");
-        let stream_name = format!("KV_{}", self.bucket.name());
-        let list = async {
-            let failed = |error: &dyn std::fmt::Display| NatsError::transient(&action, error);
-            let stream = self.nats.jetstream().get_stream_no_info(&stream_name).await.map_err(|error| failed(&error))?;
-            let subjects = stream.info_with_subjects(&filter).await.map_err(|error| failed(&error))?;
-            let subjects = subjects.map_ok(|(subject, _)| subject).try_collect::<Vec<_>>().await;
-            subjects.map_err(|error| failed(&error))
-        };
-        let api = format!("$JS.API.STREAM.INFO.{stream_name}");
-        let subjects = self.nats.request(&action, &[&api], list).await?;
-        let found = last_by_subjects(&self.nats, &stream_name, &subjects).await?;
-        let bucket = format!("$KV.{}.", self.bucket.name());
-        let key = |subject: String| Some(subject.strip_prefix(&bucket)?.to_owned());
-        Ok(found.into_iter().filter_map(|(subject, value)| Some((key(subject)?, value))).collect())
-    }
-
     /// Replaces the value if its revision is still `revision`.
     ///
     /// # Errors
@@ -145,6 +147,16 @@ impl Kv {
         let subject = self.subject(key)?;
         let written = publish_after(&self.nats, &subject, HeaderMap::new(), value, revision).await?;
         Ok(written.map_or(KeyUpdate::Conflict, KeyUpdate::Updated))
+    }
+
+    /// Writes the value whatever the key holds: the last write wins. Returns its revision.
+    ///
+    /// # Errors
+    /// As [`Kv::create`]; permanent in the bucket of payloads when the key has a value.
+    pub async fn put(&self, key: &str, value: Bytes) -> Result<u64, NatsError> {
+        let subject = self.subject(key)?;
+        let written = publish(&self.nats, &subject, HeaderMap::new(), value, None).await?;
+        written.ok_or_else(|| NatsError::permanent(&format!("write {subject}"), "it has its one value already"))
     }
 
     /// A key somebody deleted by hand has a marker as its last message, and no value.
@@ -156,23 +168,33 @@ impl Kv {
 
     fn subject(&self, key: &str) -> Result<String, NatsError> {
         key.split('.').try_for_each(|part| token("part of key", part))?;
-        Ok(format!("$KV.{}.{key}", self.bucket.name()))
+        Ok(self.subject_prefix() + key)
+    }
+
+    /// The subject of a filter of keys: `*` stands for one part, `>` at the end for one or more.
+    pub(crate) fn filter_subject(&self, filter: &str) -> Result<String, NatsError> {
+        let parts: Vec<&str> = filter.split('.').collect();
+        for (index, part) in parts.iter().enumerate() {
+            let wildcard = *part == "*" || (*part == ">" && index + 1 == parts.len());
+            if !wildcard {
+                token("part of the filter of keys", part)?;
+            }
+        }
+        Ok(self.subject_prefix() + filter)
+    }
+
+    pub(crate) fn subject_prefix(&self) -> String {
+        format!("$KV.{}.", self.bucket)
+    }
+
+    pub(crate) fn stream(&self) -> String {
+        format!("KV_{}", self.bucket)
     }
 
     async fn last(&self, subject: &str) -> Result<Option<StreamMessage>, NatsError> {
-        let stream = format!("KV_{}", self.bucket.name());
-        match self.bucket {
-            Bucket::Payloads | Bucket::LakeFiles => last_by_subject(&self.nats, &stream, subject).await,
-            Bucket::Matches => {
-                let action = format!("read {subject}");
-                let api = format!("$JS.API.STREAM.MSG.GET.{stream}");
-                let read = async {
-                    let stream = self.nats.jetstream().get_stream_no_info(&stream).await;
-                    let stream = stream.map_err(|error| NatsError::permanent(&action, error))?;
-                    from_leader_get(&action, stream.get_last_raw_message_by_subject(subject).await)
-                };
-                self.nats.request(&action, &[&api], read).await
-            }
+        match self.kind {
+            Kind::Once => last_by_subject(&self.nats, &self.stream(), subject).await,
+            Kind::Compared => last_at_leader(&self.nats, &self.stream(), subject).await,
         }
     }
 }

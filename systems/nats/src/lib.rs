@@ -4,6 +4,7 @@
 //! batcher ──publish_batch_ready──▶ BATCH_READY ──BatchReadyConsumer──▶ collector ──dead_letter──▶ DLQ
 //! worker  ──publish_result───────▶ RESULTS ──watch_results (wakes), read_results──▶ operator
 //! worker  ──Kv::payloads─────────▶ KV_payloads        collector ──Kv::matches──▶ KV_matches
+//! worker  ──ask (RETRIEVE.<namespace>)──▶ Questions ──▶ vectorizer
 //! ```
 //!
 //! * **Write-once** is kept by the server, not by care: a second message on a subject of `BATCH_READY`, `RESULTS` or the
@@ -18,10 +19,17 @@ mod config;
 mod connection;
 mod delivery;
 mod error;
+mod event_reader;
+mod events;
+mod follow;
 mod kv;
+mod kv_many;
 mod link;
 mod many;
+mod members;
+mod range;
 mod results;
+mod retrieve;
 mod retry;
 mod streams;
 mod subjects;
@@ -33,8 +41,16 @@ pub use config::{Credentials, NatsConfig};
 pub use connection::Nats;
 pub use delivery::Delivery;
 pub use error::NatsError;
+pub use event_reader::EventReader;
+pub use events::{
+    EventPublication, StreamEvent, event_subject, last_sequence, partition_filter, publish_event, tenant_filter, user_filter,
+};
 pub use kv::{KeyCreation, KeyUpdate, Kv, KvEntry};
+pub use kv_many::KvWatch;
+pub use members::Membership;
+pub use range::read_range;
 pub use results::{publish_result, read_results, result_stored_at};
+pub use retrieve::{MAX_ANSWER_BYTES, Question, Questions, ask};
 pub use retry::{Retryable, with_retry};
 pub use streams::{StreamSettings, ensure_streams};
 pub use subjects::{result_subject, results_of_namespace};

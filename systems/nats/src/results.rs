@@ -3,9 +3,10 @@
 use std::time::SystemTime;
 
 use async_nats::HeaderMap;
+use async_nats::jetstream::message::StreamMessage;
 use bytes::Bytes;
 
-use crate::error::from_direct_get;
+use crate::error::{from_direct_get, from_leader_get};
 use crate::many::last_by_subjects;
 use crate::streams::RESULTS_STREAM;
 use crate::write_once::publish_once;
@@ -50,16 +51,23 @@ pub async fn result_stored_at(nats: &Nats, subject: &str) -> Result<Option<Syste
 }
 
 /// The last message of `subject`, from whichever replica answers.
-pub(crate) async fn last_by_subject(
-    nats: &Nats,
-    stream: &str,
-    subject: &str,
-) -> Result<Option<async_nats::jetstream::message::StreamMessage>, NatsError> {
+pub(crate) async fn last_by_subject(nats: &Nats, stream: &str, subject: &str) -> Result<Option<StreamMessage>, NatsError> {
     let action = format!("read {subject}");
     let api = format!("$JS.API.DIRECT.GET.{stream}.{subject}");
     let read = async {
         let stream = nats.jetstream().get_stream_no_info(stream).await.map_err(|error| NatsError::permanent(&action, error))?;
         from_direct_get(&action, stream.direct_get_last_for_subject(subject).await)
+    };
+    nats.request(&action, &[&api], read).await
+}
+
+/// The last message of `subject`, from the leader: nothing that was acknowledged is missing.
+pub(crate) async fn last_at_leader(nats: &Nats, stream: &str, subject: &str) -> Result<Option<StreamMessage>, NatsError> {
+    let action = format!("read {subject}");
+    let api = format!("$JS.API.STREAM.MSG.GET.{stream}");
+    let read = async {
+        let stream = nats.jetstream().get_stream_no_info(stream).await.map_err(|error| NatsError::permanent(&action, error))?;
+        from_leader_get(&action, stream.get_last_raw_message_by_subject(subject).await)
     };
     nats.request(&action, &[&api], read).await
 }

@@ -2,12 +2,16 @@
 
 use crate::NatsError;
 
+/// Subject prefix of events.
+pub(crate) const EVENTS: &str = "EVENTS";
 /// Subject prefix of results.
 pub(crate) const RESULTS: &str = "RESULTS";
 /// Subject prefix of sealed batches.
 pub(crate) const BATCH_READY: &str = "BATCH_READY";
 /// Subject prefix of messages nobody could handle.
 pub(crate) const DLQ: &str = "DLQ";
+/// Subject prefix of questions for past events.
+pub(crate) const RETRIEVE: &str = "RETRIEVE";
 
 /// `RESULTS.<namespace>.<run uid>.<stage>.<attempt>.<try>.<index>`.
 ///

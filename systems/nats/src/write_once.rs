@@ -38,8 +38,23 @@ pub(crate) async fn publish_after(
     payload: Bytes,
     last: u64,
 ) -> Result<Option<u64>, NatsError> {
+    publish(nats, subject, headers, payload, Some(last)).await
+}
+
+/// As [`publish_after`]; `None` expects nothing, so that only a write-once stream can refuse.
+pub(crate) async fn publish(
+    nats: &Nats,
+    subject: &str,
+    headers: HeaderMap,
+    payload: Bytes,
+    last: Option<u64>,
+) -> Result<Option<u64>, NatsError> {
     let action = format!("publish {subject}");
-    let message = PublishMessage::build().headers(headers).payload(payload).expected_last_subject_sequence(last);
+    let message = PublishMessage::build().headers(headers).payload(payload);
+    let message = match last {
+        Some(last) => message.expected_last_subject_sequence(last),
+        None => message,
+    };
     let publish = async {
         let acknowledged = match nats.jetstream().send_publish(subject.to_owned(), message).await {
             Ok(sent) => sent.await,

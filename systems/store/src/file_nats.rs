@@ -100,10 +100,10 @@ impl NatsFiles {
 
     pub(crate) async fn list(&self, prefix: &str) -> Result<Vec<FileInfo>, StoreError> {
         let folder = if prefix.is_empty() { "f".to_owned() } else { key(prefix) };
-        let found = self.bucket.get_below(&folder).await?;
-        let files = found.into_iter().filter_map(|(key, value)| {
+        let found = self.bucket.entries(&format!("{folder}.>")).await?;
+        let files = found.into_iter().filter_map(|(key, entry)| {
             let path = path(&key)?;
-            Some(parse(&path, &value).map(|manifest| FileInfo { path, bytes: manifest.bytes }))
+            Some(parse(&path, &entry.value).map(|manifest| FileInfo { path, bytes: manifest.bytes }))
         });
         files.collect()
     }

@@ -127,7 +127,7 @@ impl Place {
         };
         let connection = connect(&nats_url, Credentials::None, "_INBOX_client").await?;
         // The operator makes them too; the store is used before it runs.
-        trackway_nats::ensure_streams(&connection, trackway_nats::StreamSettings { replicas: 1 }).await?;
+        trackway_nats::ensure_streams(&connection, trackway_nats::StreamSettings::default()).await?;
         let keys = [("AWS_ACCESS_KEY_ID", MINIO_USER), ("AWS_SECRET_ACCESS_KEY", MINIO_PASSWORD)];
         let variables = keys.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let store = PayloadStore::open_with(&store_url, Some(&connection), variables)?;

@@ -104,7 +104,7 @@ async fn stream() -> (NatsServer, Nats) {
         name: "test".to_owned(),
     };
     let nats = Nats::connect(&config, None).await.unwrap();
-    ensure_streams(&nats, StreamSettings { replicas: 1 }).await.unwrap();
+    ensure_streams(&nats, StreamSettings::default()).await.unwrap();
     (server, nats)
 }
 

@@ -56,7 +56,7 @@ async fn connect(server: &NatsServer, user: &str) -> Nats {
 }
 
 async fn make_streams(server: &NatsServer) {
-    ensure_streams(&connect(server, "operator").await, StreamSettings { replicas: 1 }).await.unwrap();
+    ensure_streams(&connect(server, "operator").await, StreamSettings::default()).await.unwrap();
 }
 
 fn document(id: &str, priority: Priority) -> Value {

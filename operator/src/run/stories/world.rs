@@ -74,7 +74,7 @@ impl World {
             "worker:1",
         ]);
         let connection = Nats::connect(&args.nats().unwrap(), None).await.unwrap();
-        ensure_streams(&connection, StreamSettings { replicas: 1 }).await.unwrap();
+        ensure_streams(&connection, StreamSettings::default()).await.unwrap();
         let cluster = Arc::new(Mutex::new(Cluster::default()));
         let run = cluster.lock().unwrap().put(format!("batchruns/{RUN}"), run());
         let data = json!({REVISION_KEY: revision.to_string()});

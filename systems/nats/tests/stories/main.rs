@@ -5,6 +5,7 @@ mod batches;
 mod keys;
 mod permissions;
 mod results;
+mod retrieve;
 mod streams;
 
 use std::time::Duration;
@@ -34,7 +35,7 @@ fn config_of(server: &NatsServer, user: &str) -> NatsConfig {
 async fn ready() -> (NatsServer, Nats) {
     let server = NatsServer::start().await.unwrap();
     let nats = Nats::connect(&config(&server), None).await.unwrap();
-    ensure_streams(&nats, StreamSettings { replicas: 1 }).await.unwrap();
+    ensure_streams(&nats, StreamSettings::default()).await.unwrap();
     (server, nats)
 }
 

@@ -23,7 +23,7 @@ authorization {
 async fn as_worker() -> (NatsServer, Nats) {
     let server = NatsServer::start_with(USERS).await.unwrap();
     let admin = Nats::connect(&config_of(&server, "admin"), None).await.unwrap();
-    ensure_streams(&admin, StreamSettings { replicas: 1 }).await.unwrap();
+    ensure_streams(&admin, StreamSettings::default()).await.unwrap();
     let worker = Nats::connect(&config_of(&server, "worker"), None).await.unwrap();
     (server, worker)
 }

@@ -71,7 +71,7 @@ async fn results_too_large_for_one_answer_are_all_read() {
     let settings = "max_payload: 8MB\nmax_pending: 16MB\n";
     let server = NatsServer::start_with(settings).await.unwrap();
     let nats = Nats::connect(&config(&server), None).await.unwrap();
-    ensure_streams(&nats, StreamSettings { replicas: 1 }).await.unwrap();
+    ensure_streams(&nats, StreamSettings::default()).await.unwrap();
     let large = Bytes::from(vec![b'x'; 2 << 20]);
     for index in 0..8 {
         publish_result(&nats, &subject(index), large.clone()).await.unwrap();

@@ -8,7 +8,7 @@ use crate::{LIMIT, config, ready, soon};
 async fn streams_are_made_once_by_many_at_once_and_again_without_harm() {
     let server = NatsServer::start().await.unwrap();
     let nats = Nats::connect(&config(&server), None).await.unwrap();
-    let settings = StreamSettings { replicas: 1 };
+    let settings = StreamSettings::default();
     let (a, b, c) =
         tokio::join!(ensure_streams(&nats, settings), ensure_streams(&nats, settings), ensure_streams(&nats, settings));
     for outcome in [a, b, c] {
@@ -20,9 +20,9 @@ async fn streams_are_made_once_by_many_at_once_and_again_without_harm() {
 #[tokio::test]
 async fn more_replicas_than_servers_is_an_error_and_changes_nothing() {
     let (_server, nats) = ready().await;
-    let error = ensure_streams(&nats, StreamSettings { replicas: 3 }).await.unwrap_err();
+    let error = ensure_streams(&nats, StreamSettings { replicas: 3, ..StreamSettings::default() }).await.unwrap_err();
     assert!(error.to_string().contains("set up stream BATCH_READY"), "{error}");
-    ensure_streams(&nats, StreamSettings { replicas: 1 }).await.unwrap();
+    ensure_streams(&nats, StreamSettings::default()).await.unwrap();
 }
 
 #[tokio::test]

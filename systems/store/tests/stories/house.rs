@@ -87,6 +87,6 @@ pub(crate) async fn nats_server() -> (NatsServer, Nats) {
         name: "test".to_owned(),
     };
     let nats = Nats::connect(&config, None).await.unwrap();
-    ensure_streams(&nats, StreamSettings { replicas: 1 }).await.unwrap();
+    ensure_streams(&nats, StreamSettings::default()).await.unwrap();
     (server, nats)
 }
