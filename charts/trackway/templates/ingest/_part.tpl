@@ -147,6 +147,8 @@ null
 {{- range $name, $files := $keys }}
 - secret:
     name: {{ $name }}
+    # A tenant whose Secret is missing is asked to come again; the others are served.
+    optional: true
     items:
     {{- range sortAlpha $files }}
     - {key: {{ . | quote }}, path: {{ printf "%s/%s" $name . | quote }}}
