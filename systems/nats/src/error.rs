@@ -73,10 +73,18 @@ fn server_error(error: &PublishError) -> Option<&jetstream::Error> {
 /// Whether a publish was refused because its subject has its one message. The server reports every failure to store under one
 /// code, a full stream's too; only the words tell them apart.
 pub(crate) fn is_taken(error: &PublishError) -> bool {
+    server_error(error).is_some_and(|answer| store_failed(answer, &["maximum messages per subject exceeded"]))
+}
+
+/// Whether the stream has no room; see [`is_taken`] for why words decide.
+fn is_full(answer: &jetstream::Error) -> bool {
+    store_failed(answer, &["maximum messages exceeded", "maximum bytes exceeded"])
+}
+
+fn store_failed(answer: &jetstream::Error, reasons: &[&str]) -> bool {
     const STORE_FAILED: jetstream::ErrorCode = jetstream::ErrorCode(10077);
-    server_error(error).is_some_and(|answer| {
-        answer.error_code() == STORE_FAILED && answer.to_string().contains("maximum messages per subject exceeded")
-    })
+    let said = answer.to_string();
+    answer.error_code() == STORE_FAILED && reasons.iter().any(|reason| said.contains(reason))
 }
 
 pub(crate) fn from_publish(action: &str, error: &PublishError) -> NatsError {
@@ -89,6 +97,10 @@ pub(crate) fn from_publish(action: &str, error: &PublishError) -> NatsError {
             format!("{error}; send less, or raise max_payload in the NATS server's configuration (1 MiB by default)"),
         ),
         _ => match server_error(error) {
+            Some(answer) if is_full(answer) => NatsError::transient(
+                action,
+                format!("the stream is full ({answer}): raise its limit, or wait until its oldest messages are over"),
+            ),
             Some(answer) => from_server(action, answer),
             None => NatsError::transient(action, error),
         },

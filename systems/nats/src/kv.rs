@@ -139,6 +139,17 @@ impl Kv {
         Ok(message.map(|message| KvEntry { value: message.payload, revision: message.sequence }))
     }
 
+    /// As [`Kv::get`] from whichever replica answers, maybe milliseconds behind. It takes rights to this key only, where reading
+    /// from the leader takes rights to the whole bucket.
+    ///
+    /// # Errors
+    /// As [`Kv::create`].
+    pub async fn get_nearby(&self, key: &str) -> Result<Option<KvEntry>, NatsError> {
+        let subject = self.subject(key)?;
+        let message = last_by_subject(&self.nats, &self.stream(), &subject).await?.filter(|message| !is_marker(message));
+        Ok(message.map(|message| KvEntry { value: message.payload, revision: message.sequence }))
+    }
+
     /// Replaces the value if its revision is still `revision`.
     ///
     /// # Errors

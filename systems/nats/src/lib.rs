@@ -1,14 +1,18 @@
 //! The only user of the NATS client: everything Trackway asks of NATS, in Trackway's words.
 //!
 //! ```text
+//! gateway ──publish_event────────▶ EVENTS ──EventReader, read_range──▶ lake, vectorizer, batcher
+//!                                            each keeps its place: Kv::lake, Kv::vectors, Kv::batches
+//!                                            and its partitions: Membership over KV_members
+//! gateway ──Kv::context, Kv::questionnaires (answers)──▶ operator (Kv::watch), worker (Kv::get_nearby)
 //! batcher ──publish_batch_ready──▶ BATCH_READY ──BatchReadyConsumer──▶ collector ──dead_letter──▶ DLQ
 //! worker  ──publish_result───────▶ RESULTS ──watch_results (wakes), read_results──▶ operator
 //! worker  ──Kv::payloads─────────▶ KV_payloads        collector ──Kv::matches──▶ KV_matches
 //! worker  ──ask (RETRIEVE.<namespace>)──▶ Questions ──▶ vectorizer
 //! ```
 //!
-//! * **Write-once** is kept by the server, not by care: a second message on a subject of `BATCH_READY`, `RESULTS` or the
-//!   `payloads` bucket is refused whoever sends it and whatever its headers say.
+//! * **Write-once** is kept by the server, not by care: a second message on a subject of `EVENTS`, `BATCH_READY`, `RESULTS`
+//!   or the `payloads` bucket is refused whoever sends it and whatever its headers say.
 //! * **Errors** are [`NatsError::Transient`] (NATS away, slow, without a leader: try again, see [`with_retry`]) or
 //!   [`NatsError::Permanent`] (wrong credentials, a subject the user may not use, a message too large: a person must act).
 //!   The client would report a forbidden subject as a timeout; [`Nats`] hears the server's complaint and names user and subject.

@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers fail the test the same way it does")]
 
 mod batches;
+mod buckets;
+mod events;
 mod keys;
+mod members;
 mod permissions;
 mod results;
 mod retrieve;
