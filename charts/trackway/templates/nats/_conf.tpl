@@ -79,7 +79,6 @@ authorization {
         # Reads events, keeps open batches, stores the documents of sealed ones and announces them.
         publish: [
           {{- include "trackway.nats.reader" "batcher" }}
-          "$JS.API.DIRECT.GET.EVENTS", "$JS.API.STREAM.MSG.GET.EVENTS"
           {{- include "trackway.nats.bucket" "batches" }}
           {{- include "trackway.nats.reads" "KV_batches" }}
           "BATCH_READY.>"
@@ -166,7 +165,7 @@ authorization {
 
 {{/* What every reader of events may: read them, know who else of its kind does, set aside what it cannot handle. Takes its name. */}}
 {{- define "trackway.nats.reader" }}
-          "$JS.API.STREAM.INFO.EVENTS"
+          "$JS.API.STREAM.INFO.EVENTS", "$JS.API.DIRECT.GET.EVENTS", "$JS.API.STREAM.MSG.GET.EVENTS"
           {{- include "trackway.nats.reads" "EVENTS" }}
           "$KV.members.{{ . }}.*"
           {{- include "trackway.nats.reads" "KV_members" }}
