@@ -1,6 +1,7 @@
 //! Events in the order they were stored.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -83,10 +84,13 @@ impl EventReader {
     ///
     /// # Errors
     /// [`NatsError`]; transient also when the consumer was lost, which the next [`EventReader::next`] mends.
-    pub async fn caught_up(&self) -> Result<bool, NatsError> {
-        match &self.follow {
-            Some(follow) => follow.caught_up().await,
-            None => Ok(true),
+    pub fn caught_up(&self) -> impl Future<Output = Result<bool, NatsError>> + Send + use<> {
+        let asked = self.follow.as_ref().map(Follow::caught_up);
+        async move {
+            match asked {
+                Some(asked) => asked.await,
+                None => Ok(true),
+            }
         }
     }
 }

@@ -129,14 +129,18 @@ impl Follow {
         }
     }
 
-    /// Whether every message stored until now has been delivered.
-    pub(crate) async fn caught_up(&self) -> Result<bool, NatsError> {
-        let Some(open) = &self.open else { return Ok(false) };
-        let action = format!("ask how far {} was read", self.reading.stream);
-        let api = format!("$JS.API.CONSUMER.INFO.{}", self.reading.stream);
-        let ask = async { open.consumer.get_info().await.map_err(|error| NatsError::transient(&action, error)) };
-        let info = self.reading.nats.request(&action, &[&api], ask).await?;
-        Ok(info.num_pending == 0 && info.delivered.consumer_sequence == open.delivered)
+    /// Whether every message stored until now has been delivered. Borrows nothing: a reading cannot be shared between threads.
+    pub(crate) fn caught_up(&self) -> impl Future<Output = Result<bool, NatsError>> + Send + use<> {
+        let asked = self.open.as_ref().map(|open| (open.consumer.clone(), open.delivered));
+        let (nats, stream) = (self.reading.nats.clone(), self.reading.stream.clone());
+        async move {
+            let Some((consumer, delivered)) = asked else { return Ok(false) };
+            let action = format!("ask how far {stream} was read");
+            let api = format!("$JS.API.CONSUMER.INFO.{stream}");
+            let ask = async { consumer.get_info().await.map_err(|error| NatsError::transient(&action, error)) };
+            let info = nats.request(&action, &[&api], ask).await?;
+            Ok(info.num_pending == 0 && info.delivered.consumer_sequence == delivered)
+        }
     }
 
     fn lose(&mut self, reason: &str) {
