@@ -14,6 +14,7 @@ pub mod batch_run;
 pub mod conditions;
 pub mod contracts;
 pub mod duration;
+pub mod event_text;
 pub mod labels;
 pub mod ledger;
 pub mod manifests;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use trackway_crds::contracts::{
-    AttemptRecord, CONTRACT, ErrorClass, NameKind, Reference, ResolvedStage, StageInput, StageResult, StoredVerdict,
+    AttemptRecord, CONTRACT, ErrorClass, NameKind, Reference, ResolvedStage, ResolvedWork, StageInput, StageResult, StoredVerdict,
 };
 use trackway_prompt::{Prompt, Rendered};
 
@@ -10,9 +10,10 @@ use crate::{
     AttemptJob,
     calls::Calls,
     conclude::conclude,
+    context::answers,
     failure::{Failure, Step},
     fan_out::{Target, targets},
-    generate::{OutputShape, generate, output_bytes, request_hash},
+    generate::{OutputShape, generate, output_bytes, request_hash, request_hash_but_for_found},
     job::{Env, Task},
     judge::Judged,
     load::{Loaded, Prepared, load, prepare, prompt_of},
@@ -36,7 +37,10 @@ impl<'a> Work<'a> {
         let stage = stage_of(job)?;
         let shape = OutputShape::of(job, stage)?;
         let prompt = prompt_of(job, stage)?;
-        let loaded = load(job, env.store).await?;
+        let mut loaded = load(job, env.store).await?;
+        if prompt.names("context") || matches!(stage.work, ResolvedWork::ValidateContext { .. }) {
+            loaded.context = Some(answers(job, env).await?);
+        }
         let targets = if job.assignment.wave.is_some() { list_of(stage, &loaded)? } else { Vec::new() };
         Ok(Self { stage, shape, prompt, loaded, targets })
     }
@@ -58,20 +62,26 @@ async fn run(work: &Work<'_>, task: Task<'_>, env: Env<'_>, report: &mut Report)
     }
     let stored = Stored::new(env.store, task)?;
     let calls = Calls::new(env, task);
-    let prepared = prepare(task, stage, prompt, loaded, &stored).await?;
-    let hash = request_hash(&task.job.assignment.revision, stage, &prepared.rendered, shape);
-    let input = store_input(task, loaded, &prepared, &stored, &hash).await?;
+    let prepared = prepare(task, stage, prompt, loaded, &stored, env).await?;
+    let input = stage_input(task, loaded, prepared);
+    let revision = &task.job.assignment.revision;
+    let hash = if stage.retrieves().is_some() || loaded.context.is_some() {
+        request_hash_but_for_found(revision, stage, (&input, prompt.sha256()), shape)
+    } else {
+        request_hash(revision, stage, &asked_by(&input), shape)
+    };
+    let (input, asked) = store_input(&input, &stored, &hash).await?;
     report.input = Some(input.clone());
     let (output, reference) = match adopted(&hash, &stored).await? {
         Some(found) => found,
         None => {
-            let output = generate(stage, &prepared.rendered, shape, &calls, report).await?;
+            let output = generate(stage, &asked, shape, &calls, report).await?;
             kept(output, &hash, &stored).await?
         }
     };
     report.output = Some(reference.clone());
     shape.tell(&output, report)?;
-    let made = Made { prompt_sha256: prompt.sha256(), asked: &prepared.rendered, loaded, input, output: &output, reference };
+    let made = Made { prompt_sha256: prompt.sha256(), asked: &asked, loaded, input, output: &output, reference };
     judge_output(stage, task, made, &stored, &calls, report).await
 }
 
@@ -92,21 +102,37 @@ fn list_of(stage: &ResolvedStage, loaded: &Loaded) -> Step<Vec<Target>> {
     targets(source, for_each).map_err(|fault| fault.failure(ErrorClass::Permanent))
 }
 
-/// Stores what the model is given. Another request under this attempt's name ends the attempt before anybody is asked.
-async fn store_input(task: Task<'_>, loaded: &Loaded, prepared: &Prepared, stored: &Stored<'_>, hash: &str) -> Step<Reference> {
-    let input = StageInput {
+/// What the model is given.
+fn stage_input(task: Task<'_>, loaded: &Loaded, prepared: Prepared) -> StageInput {
+    let Prepared { feedback, retrieved, context, rendered } = prepared;
+    StageInput {
         contract: CONTRACT,
         batch: task.job.assignment.batch.input.clone(),
         stages: loaded.references.clone(),
         target: task.target.map(|target| target.value.clone()),
-        feedback: prepared.feedback.clone(),
-        context: std::collections::BTreeMap::new(),
-        retrieved: Vec::new(),
-        system: prepared.rendered.system.clone(),
-        user: prepared.rendered.user.clone(),
-    };
-    let reference = stored.put_json("the stage's input", &input).await?;
-    stored.claim(NameKind::Input, reference, Some(hash)).await
+        feedback,
+        context,
+        retrieved: retrieved.unwrap_or_default(),
+        system: rendered.system,
+        user: rendered.user,
+    }
+}
+
+/// The prompt as it stands in `input`.
+fn asked_by(input: &StageInput) -> Rendered {
+    Rendered { system: input.system.clone(), user: input.user.clone() }
+}
+
+/// Puts on record what the model is given, and returns what it is asked: of several pods of this attempt the first decides. Another
+/// request under this attempt's name ends the attempt before anybody is asked.
+async fn store_input(input: &StageInput, stored: &Stored<'_>, hash: &str) -> Step<(Reference, Rendered)> {
+    let reference = stored.put_json("the stage's input", input).await?;
+    let named = stored.claim(NameKind::Input, reference.clone(), Some(hash)).await?;
+    if named == reference {
+        return Ok((named, asked_by(input)));
+    }
+    let first: StageInput = stored.read("the stage's input", &named).await?;
+    Ok((named, asked_by(&first)))
 }
 
 /// The output an earlier pod left, made by the same request.

@@ -1,9 +1,11 @@
 //! The stage's own work: an output that is valid for its schema.
 
+use std::collections::BTreeMap;
+
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use trackway_crds::{
-    contracts::{ContextAnswer, ErrorClass, ResolvedForEach, ResolvedStage, ResolvedWork},
+    contracts::{ContextAnswer, ErrorClass, ResolvedForEach, ResolvedStage, ResolvedWork, StageInput},
     names::sha256_hex,
 };
 use trackway_llm::{ChatReply, Message, NamedSchema};
@@ -16,6 +18,7 @@ use crate::{
     failure::{Failure, Step},
     fan_out::list_info,
     load::file,
+    questions::questions,
     report::Report,
 };
 
@@ -26,6 +29,8 @@ pub(crate) struct OutputShape {
     schema: NamedSchema,
     validator: Validator,
     context: bool,
+    /// Its gaps are asked about.
+    asks: bool,
     /// The later fan-outs over lists of this output.
     lists: Vec<ResolvedForEach>,
 }
@@ -52,7 +57,13 @@ impl OutputShape {
             None => job.revision.fan_outs_over(&stage.name).cloned().collect(),
             Some(_) => Vec::new(),
         };
-        Ok(Self { schema: NamedSchema { name: name.to_owned(), schema }, validator, context, lists })
+        Ok(Self {
+            schema: NamedSchema { name: name.to_owned(), schema },
+            validator,
+            context,
+            asks: stage.asks().is_some(),
+            lists,
+        })
     }
 
     fn read(&self, reply: &ChatReply) -> Result<Value, Fault> {
@@ -65,7 +76,10 @@ impl OutputShape {
     pub(crate) fn check(&self, output: &Value) -> Result<(), Fault> {
         valid_for(&self.validator, output, MALFORMED)?;
         if self.context {
-            check_context(output)?;
+            let answer = check_context(output)?;
+            if self.asks {
+                questions(answer)?;
+            }
         }
         self.lists.iter().try_for_each(|for_each| list_info(output, for_each).map(|_| ()))
     }
@@ -73,6 +87,10 @@ impl OutputShape {
     /// Puts on record what the operator must know of an accepted output, be it new or adopted.
     pub(crate) fn tell(&self, output: &Value, report: &mut Report) -> Step<()> {
         report.gaps = self.gaps(output);
+        if self.asks {
+            let asked = check_context(output).and_then(questions);
+            report.questions = asked.map_err(|fault| fault.failure(ErrorClass::Permanent))?;
+        }
         for for_each in &self.lists {
             let info = list_info(output, for_each).map_err(|fault| fault.failure(ErrorClass::Permanent))?;
             // Two fan-outs over one list may tell its entries apart by different fields; the first one's keys stand for it.
@@ -94,11 +112,11 @@ fn schema_file(job: &AttemptJob, key: &str) -> Step<Value> {
 }
 
 /// `complete` and `gaps` say the same thing twice; a model that contradicts itself is asked again.
-fn check_context(answer: &Value) -> Result<(), Fault> {
+fn check_context(answer: &Value) -> Result<ContextAnswer, Fault> {
     let answer: ContextAnswer = serde_json::from_value(answer.clone())
         .map_err(|error| Fault::new(MALFORMED, format!("the answer is no context validation: {error}")))?;
     if answer.complete == answer.gaps.is_empty() {
-        return Ok(());
+        return Ok(answer);
     }
     let message = format!("complete is {} and gaps has {} entries: one of them is wrong", answer.complete, answer.gaps.len());
     Err(Fault::new(MALFORMED, message))
@@ -112,6 +130,25 @@ pub(crate) fn request_hash(revision: &str, stage: &ResolvedStage, rendered: &Ren
         "model": model.map(|model| &model.model), "parameters": model.map(|model| &model.parameters), "system": rendered.system, "user": rendered.user, "schema": shape.schema.schema,
     });
     sha256_hex(request.to_string().as_bytes())
+}
+
+/// As [`request_hash`], for a stage that sees past events or the tenant's answers: of all that its prompt is made of but those. Two
+/// pods of one attempt may find different ones, and then they take what the first has put on record.
+pub(crate) fn request_hash_but_for_found(
+    revision: &str,
+    stage: &ResolvedStage,
+    (input, prompt_sha256): (&StageInput, &str),
+    shape: &OutputShape,
+) -> String {
+    let given = StageInput {
+        retrieved: Vec::new(),
+        context: BTreeMap::new(),
+        system: None,
+        user: prompt_sha256.to_owned(),
+        ..input.clone()
+    };
+    let rendered = Rendered { system: None, user: json!(given).to_string() };
+    request_hash(revision, stage, &rendered, shape)
 }
 
 /// Asks the stage's model for its output, as JSON.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use trackway_crds::contracts::{Assignment, Revision, TargetAssignment};
 use trackway_store::PayloadStore;
 
-use crate::{Models, Webhooks, fan_out::Target};
+use crate::{Answers, Models, Retriever, Webhooks, fan_out::Target};
 
 /// Largest output of a stage in bytes, as JSON. What is put together of a whole fan-out may be as large as the store takes.
 pub const MAX_OUTPUT_BYTES: usize = 4 << 20;
@@ -42,6 +42,10 @@ pub struct Outside<'a> {
     pub models: &'a Models,
     /// Where notices go.
     pub webhooks: &'a Webhooks,
+    /// Where past events are asked for.
+    pub retriever: &'a Retriever,
+    /// Where the tenant's answers are.
+    pub answers: &'a Answers,
 }
 
 impl Outside<'_> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Assignment + Revision ─▶ load batch and earlier outputs, put ended fan-outs together          once a pod
-//!    ─▶ feedback ─▶ render prompt ─▶ create name `input`                                        each target, all at once
+//!    ─▶ feedback, past events ─▶ render prompt ─▶ create name `input`                           each target, all at once
 //!    ─▶ name `output` there? adopt : generate, validate, one repair turn, store, create name `output`
 //!    ─▶ judged? name `verdict` there? adopt : judge, validate, one repair turn, store, create name `verdict`
 //!    ─▶ create name `record` ─▶ StageResult
@@ -20,6 +20,7 @@ mod broadcast;
 mod calls;
 mod conclude;
 pub mod container;
+mod context;
 mod debugger;
 mod failure;
 mod fan_out;
@@ -31,11 +32,14 @@ mod last_words;
 mod load;
 mod models;
 mod pod;
+mod questions;
 mod report;
+mod retrieve;
 mod rubric;
 mod stored;
 
 pub use broadcast::Webhooks;
+pub use context::Answers;
 pub use debugger::DEBUGGER_INSTRUCTION;
 pub use failure::Failure;
 pub use fan_out::{Target, compose, composed};
@@ -45,3 +49,4 @@ pub use last_words::last_words;
 pub use models::{Access, Models, Use};
 pub use pod::run_pod;
 pub use report::failed_results;
+pub use retrieve::Retriever;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use trackway_crds::{
-    contracts::{BatchDocument, Feedback, NameKind, Reference, ResolvedStage, StoredVerdict},
+    contracts::{BatchDocument, Feedback, NameKind, Reference, ResolvedStage, RetrievedEvent, StoredVerdict},
     ledger::Ledger,
 };
 use trackway_prompt::{Prompt, PromptContext, Rendered, TrackContext};
@@ -12,9 +12,12 @@ use trackway_store::PayloadStore;
 
 use crate::{
     AttemptJob, MAX_PROMPT_BYTES,
+    attempt::stage_of,
+    context::{self, Context},
     failure::{Failure, Step},
     fan_out::compose,
-    job::Task,
+    job::{Env, Task},
+    retrieve::retrieved,
     stored::{Stored, parsed},
 };
 
@@ -25,13 +28,15 @@ pub(crate) struct Loaded {
     pub(crate) stages: BTreeMap<String, Value>,
     /// The same by reference.
     pub(crate) references: BTreeMap<String, Reference>,
+    /// What the tenant has answered so far, where the stage sees it.
+    pub(crate) context: Option<Context>,
 }
 
 /// Reads the batch and the outputs of the stages before.
 pub(crate) async fn load(job: &AttemptJob, store: &PayloadStore) -> Step<Loaded> {
     let stored = Stored::new(store, Task::of(job))?;
     let batch = parsed("the batch document", &stored.batch(&job.assignment.batch.input).await?)?;
-    let mut loaded = Loaded { batch, stages: BTreeMap::new(), references: job.assignment.stages.clone() };
+    let mut loaded = Loaded { batch, stages: BTreeMap::new(), references: job.assignment.stages.clone(), context: None };
     for (name, reference) in &job.assignment.stages {
         loaded.stages.insert(name.clone(), stored.read(&format!("the output of stage {name}"), reference).await?);
     }
@@ -64,6 +69,10 @@ async fn whole_output(
 /// What one attempt is given beyond that.
 pub(crate) struct Prepared {
     pub(crate) feedback: Option<Feedback>,
+    /// Past events, where the stage retrieves.
+    pub(crate) retrieved: Option<Vec<RetrievedEvent>>,
+    /// The tenant's answers; empty where the stage does not see them.
+    pub(crate) context: Context,
     pub(crate) rendered: Rendered,
 }
 
@@ -75,28 +84,40 @@ pub(crate) fn prompt_of(job: &AttemptJob, stage: &ResolvedStage) -> Step<Prompt>
     Ok(Prompt::parse(name, file(job, "PromptMissing", name)?)?)
 }
 
-/// Reads the judge's words on the attempt before and renders the prompt.
+/// Reads the judge's words on the attempt before, finds past events and renders the prompt.
 pub(crate) async fn prepare(
     task: Task<'_>,
     stage: &ResolvedStage,
     prompt: &Prompt,
     loaded: &Loaded,
     stored: &Stored<'_>,
+    env: Env<'_>,
 ) -> Step<Prepared> {
     let feedback = feedback(task, stored).await?;
+    let retrieved = retrieved(task, stage, loaded, stored, env).await?;
+    let context = context_of(task, loaded, stored).await?;
     let revision = &task.job.revision;
     let track = TrackContext { name: revision.track.clone(), audience: revision.audience.clone(), vars: stage.vars.clone() };
     let rendered = prompt.render(&PromptContext {
         track: &track,
         batch: &loaded.batch.batch,
         events: &loaded.batch.events,
-        context: &BTreeMap::new(),
+        context: &context,
         stages: &loaded.stages,
         target: task.target.map(|target| &target.value),
         feedback: feedback.as_ref(),
+        retrieved: retrieved.as_deref(),
     })?;
     check_size(stage.prompt().unwrap_or_default(), &rendered)?;
-    Ok(Prepared { feedback, rendered })
+    Ok(Prepared { feedback, retrieved, context, rendered })
+}
+
+/// The tenant's answers as this attempt sees them.
+pub(crate) async fn context_of(task: Task<'_>, loaded: &Loaded, stored: &Stored<'_>) -> Step<Context> {
+    match &loaded.context {
+        Some(now) => context::adopted(now, stored, task.part.attempt).await,
+        None => Ok(Context::new()),
+    }
 }
 
 /// The file the revision calls `name`.
@@ -108,11 +129,16 @@ pub(crate) fn file<'a>(job: &'a AttemptJob, reason: &'static str, name: &str) ->
     })
 }
 
-/// The verdict on the attempt before, in full: what made this attempt.
+/// The verdict on the attempt before, in full: what made this attempt. `None` also when it was answers that did.
 pub(crate) async fn feedback(task: Task<'_>, stored: &Stored<'_>) -> Step<Option<Feedback>> {
+    let Some(judge) = &stage_of(task.job)?.judge else { return Ok(None) };
     let Some(before) = task.part.attempt.checked_sub(1).filter(|before| *before > 0) else { return Ok(None) };
     let reference = stored.wanted(&stored.name_of(before, NameKind::Verdict)).await?;
     let verdict: StoredVerdict = stored.read(&format!("the verdict on attempt {before}"), &reference).await?;
+    let scores = verdict.dimensions.iter().map(|one| (one.name.clone(), one.score)).collect();
+    if judge.accepts(verdict.score, &scores) {
+        return Ok(None);
+    }
     Ok(Some(Feedback { score: verdict.score, text: verdict.feedback, dimensions: verdict.dimensions }))
 }
 

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use futures::FutureExt as _;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -17,7 +18,7 @@ use trackway_crds::{
     names::DEBUGGER,
 };
 use trackway_store::PayloadStore;
-use trackway_worker::{AttemptJob, Outside, attempt_deadline, container, failed_results, run_pod};
+use trackway_worker::{Answers, AttemptJob, Outside, Retriever, attempt_deadline, container, failed_results, run_pod};
 
 use settings::{Arguments, Settings, Step};
 
@@ -133,7 +134,17 @@ impl Pod<'_> {
             deadline,
         };
         let models = self.settings.models();
-        let outside = Outside { models: &models, webhooks };
+        let connection = self.connection.clone();
+        let retriever = Retriever::new(move |namespace, question| {
+            let (connection, namespace) = (connection.clone(), namespace.to_owned());
+            async move { connection.ask(&namespace, question).await }.boxed()
+        });
+        let connection = self.connection.clone();
+        let answers = Answers::kept(move |key| {
+            let connection = connection.clone();
+            async move { connection.answers(&key).await }.boxed()
+        });
+        let outside = Outside { models: &models, webhooks, retriever: &retriever, answers: &answers };
         let (now, folder) = (jiff::Timestamp::now, &self.arguments.io_dir);
         match self.arguments.step {
             None => run_pod(&job, &store, &outside, now, tell).await,

@@ -9,11 +9,13 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use trackway_crds::contracts::{Assignment, Revision, StageResult};
-use trackway_nats::{Nats, NatsConfig, Publication, publish_result, result_subject, with_retry};
+use trackway_nats::{Kv, Nats, NatsConfig, NatsError, Publication, ask, publish_result, result_subject, with_retry};
 use trackway_worker::last_words;
 
 /// A pod whose results stand in its termination message waits no longer than this for NATS, from the last of them.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(5);
+/// Limit of one question for past events, connecting included.
+const ASK_LIMIT: Duration = Duration::from_secs(10);
 
 /// What became of connecting.
 #[derive(Clone)]
@@ -51,6 +53,33 @@ impl Connection {
         match tokio::time::timeout_at(deadline, self.wait()).await {
             Ok(outcome) => outcome,
             Err(_) => anyhow::bail!("NATS did not answer in time"),
+        }
+    }
+
+    /// Asks for past events, once.
+    pub(crate) async fn ask(&self, namespace: &str, question: bytes::Bytes) -> Result<bytes::Bytes, NatsError> {
+        let deadline = Instant::now() + ASK_LIMIT;
+        let nats = self.wait_until(deadline).await.map_err(|error| self.unconnected("ask for past events", &error))?;
+        ask(&nats, namespace, question, deadline.saturating_duration_since(Instant::now())).await
+    }
+
+    /// The tenant's answers under `key`, once; none where no server is configured.
+    pub(crate) async fn answers(&self, key: &str) -> Result<Option<bytes::Bytes>, NatsError> {
+        if matches!(*self.state.borrow(), State::NotWanted) {
+            return Ok(None);
+        }
+        let deadline = Instant::now() + ASK_LIMIT;
+        let nats = self.wait_until(deadline).await.map_err(|error| self.unconnected("read the tenant's answers", &error))?;
+        Ok(Kv::context(&nats).get_nearby(key).await?.map(|entry| entry.value))
+    }
+
+    /// What it is that there is no connection.
+    fn unconnected(&self, action: &str, error: &anyhow::Error) -> NatsError {
+        let (action, reason) = (action.to_owned(), format!("{error:#}"));
+        // What was refused stays refused.
+        match *self.state.borrow() {
+            State::Connecting | State::Connected(_) => NatsError::Transient { action, reason },
+            State::NotWanted | State::Refused(_) => NatsError::Permanent { action, reason },
         }
     }
 

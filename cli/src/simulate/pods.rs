@@ -16,7 +16,7 @@ use trackway_crds::{
 };
 use trackway_plan::{ArrivedResult, Finished, JobIntent, JobView, PodView};
 use trackway_store::PayloadStore;
-use trackway_worker::{AttemptJob, Models, Outside, Webhooks, attempt_deadline, container, run_pod};
+use trackway_worker::{Answers, AttemptJob, Models, Outside, Retriever, Webhooks, attempt_deadline, container, run_pod};
 
 /// Time of a pod whose stage the revision does not know.
 const WITHOUT_STAGE_MILLIS: u64 = 60_000;
@@ -27,6 +27,8 @@ pub(super) struct Means {
     pub(super) files: BTreeMap<String, String>,
     pub(super) store: PayloadStore,
     pub(super) models: Models,
+    /// What the tenant has answered.
+    pub(super) answers: Answers,
     /// What the program of a container stage would write, by stage.
     pub(super) containers: BTreeMap<String, Bytes>,
 }
@@ -182,7 +184,7 @@ impl Means {
 async fn work(means: Rc<Means>, pod: AttemptJob, tell: UnboundedSender<StageResult>) -> String {
     // Sending fails only when the simulation is over.
     let tell = |result: StageResult| drop(tell.send(result));
-    let outside = Outside { models: &means.models, webhooks: &Webhooks::DryRun };
+    let outside = Outside { models: &means.models, webhooks: &Webhooks::DryRun, retriever: &Retriever::offline(), answers: &means.answers };
     let output = means.containers.get(&pod.assignment.stage).filter(|_| means.is_container(&pod.assignment.stage));
     match (output, TempDir::new()) {
         (Some(output), Ok(folder)) => {

@@ -27,7 +27,7 @@ pub use result::{ListInfo, MAX_TERMINATION_BYTES, PodDigest, ResultError, Result
 pub use retrieve::{MAX_QUERY_BYTES, MAX_TOP_K, RetrieveAnswer, RetrieveError, RetrieveRequest, RetrievedEvent};
 pub use revision::{
     REVISION_KEY, ResolvedBackoff, ResolvedChannel, ResolvedDebugger, ResolvedDimension, ResolvedForEach, ResolvedJudge,
-    ResolvedLimits, ResolvedModel, ResolvedRetry, ResolvedStage, ResolvedWork, Revision,
+    ResolvedLimits, ResolvedModel, ResolvedRetrieve, ResolvedRetry, ResolvedStage, ResolvedWork, Revision,
 };
 pub use stored::{
     AttemptRecord, CallRecord, ContextAnswer, ContextGap, DimensionVerdict, Feedback, JudgeAnswer, JudgeAnswerDimension,

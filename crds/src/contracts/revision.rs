@@ -86,6 +86,9 @@ pub enum ResolvedWork {
         /// Key of the schema of its output; `None`: `{"text": string}`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         output_schema: Option<String>,
+        /// Which past events its prompt sees; `None`: none, and it cannot name them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retrieve: Option<ResolvedRetrieve>,
     },
     /// Asks a model whether the batch says enough.
     #[serde(rename_all = "camelCase")]
@@ -143,6 +146,15 @@ impl ResolvedStage {
         }
     }
 
+    /// Which past events its prompt sees, if any.
+    #[must_use]
+    pub fn retrieves(&self) -> Option<ResolvedRetrieve> {
+        match &self.work {
+            ResolvedWork::Generate { retrieve, .. } => *retrieve,
+            _ => None,
+        }
+    }
+
     /// Key of the prompt, if there is one.
     #[must_use]
     pub fn prompt(&self) -> Option<&str> {
@@ -151,6 +163,14 @@ impl ResolvedStage {
             ResolvedWork::Container { .. } | ResolvedWork::Broadcast { .. } => None,
         }
     }
+}
+
+/// Which past events a prompt sees.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedRetrieve {
+    /// How many at most.
+    pub top_k: u32,
 }
 
 /// The list a stage is done over.

@@ -76,9 +76,13 @@ pub enum OnMissing {
 #[serde(rename_all = "camelCase")]
 pub struct Generate {
     /// Key of the prompt in `promptsFrom`: a minijinja template that may name `track`, `batch`, `events`, `context`, `stages`,
-    /// `feedback` and, with `forEach`, `target`. An undefined name makes the Track not ready.
+    /// `feedback`, with `forEach` `target` and with `retrieve` `retrieved`. An undefined name makes the Track not ready.
     #[schemars(length(min = 1, max = 128))]
     pub prompt: String,
+    /// Looks for past events of the same tenant that resemble the batch's (and the target, with `forEach`); the prompt sees them in
+    /// `retrieved`. It takes the ingest's vectorizer, which has the embedding model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retrieve: Option<Retrieve>,
     /// Key of a JSON Schema in `promptsFrom` the output must be valid for. Left out: the output is `{"text": string}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
@@ -91,6 +95,15 @@ pub struct Generate {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "crate::manifests::free_form")]
     pub vars: BTreeMap<String, serde_json::Value>,
+}
+
+/// Which past events a prompt sees.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Retrieve {
+    /// How many events at most, the nearest first. Only those count that came before the batch's first one.
+    #[schemars(range(min = 1, max = 100))]
+    pub top_k: u32,
 }
 
 /// Once for each target: the entries of a list are shared out to pods that work on several at a time, because the work is

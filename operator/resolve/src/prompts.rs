@@ -10,6 +10,8 @@ use trackway_prompt::{Known, Output, Prompt, PromptFault, Target};
 pub(crate) struct Own<'a> {
     pub(crate) vars: &'a BTreeMap<String, Value>,
     pub(crate) target: Option<Target>,
+    /// Whether it sees past events.
+    pub(crate) retrieves: bool,
 }
 
 /// What prompts may name so far.
@@ -39,7 +41,8 @@ impl Prompts {
             );
             return;
         }
-        let known = Known { stages: self.stages.clone(), vars: own.vars.clone(), target: own.target.clone() };
+        let known =
+            Known { stages: self.stages.clone(), vars: own.vars.clone(), target: own.target.clone(), retrieves: own.retrieves };
         match Prompt::parse(file, text) {
             Ok(prompt) => prompt.check(&known).into_iter().for_each(|fault| faults.push(invalid(path, fault))),
             Err(fault) => faults.push(invalid(path, fault)),

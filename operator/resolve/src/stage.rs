@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use trackway_crds::{
     ModelEndpointSpec, TrackSpec,
-    contracts::{ResolvedDebugger, ResolvedJudge, ResolvedModel, ResolvedStage, ResolvedWork},
+    contracts::{ResolvedDebugger, ResolvedJudge, ResolvedModel, ResolvedRetrieve, ResolvedStage, ResolvedWork},
     track::{ModelRole, Stage},
 };
 use trackway_prompt::{Output, Target, context_answer_schema};
@@ -37,6 +37,7 @@ struct Prompted<'a> {
     prompt: &'a str,
     model: Option<&'a str>,
     vars: &'a BTreeMap<String, Value>,
+    retrieves: bool,
     resolved: Kind,
     output: Output,
 }
@@ -143,9 +144,11 @@ impl<'a> Stages<'a> {
             let path = format!("{path}.generate");
             let output = self.output(&path, generate.output_schema.as_deref(), Output::Text);
             let output_schema = generate.output_schema.clone();
-            let resolved: Kind = Box::new(move |model, prompt| ResolvedWork::Generate { model, prompt, output_schema });
+            let retrieve = generate.retrieve.as_ref().map(|retrieve| ResolvedRetrieve { top_k: retrieve.top_k });
+            let resolved: Kind = Box::new(move |model, prompt| ResolvedWork::Generate { model, prompt, output_schema, retrieve });
             let (prompt, model, vars) = (generate.prompt.as_str(), generate.model.as_deref(), &generate.vars);
-            return Some(Prompted { path, prompt, model, vars, resolved, output });
+            let retrieves = retrieve.is_some();
+            return Some(Prompted { path, prompt, model, vars, retrieves, resolved, output });
         }
         let context = stage.validate_context.as_ref()?;
         let on_missing = context.on_missing;
@@ -154,6 +157,7 @@ impl<'a> Stages<'a> {
             prompt: &context.prompt,
             model: context.model.as_deref(),
             vars: &context.vars,
+            retrieves: false,
             resolved: Box::new(move |model, prompt| ResolvedWork::ValidateContext { model, prompt, on_missing }),
             output: Output::Schema(context_answer_schema()),
         })
@@ -186,7 +190,7 @@ impl<'a> Stages<'a> {
             return;
         };
         self.used.insert(work.prompt.to_owned());
-        let own = Own { vars: work.vars, target };
+        let own = Own { vars: work.vars, target, retrieves: work.retrieves };
         self.prompts.check(&path, (work.prompt, text), &own, self.faults);
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use minijinja::{Value, value::Serde};
 use serde_json::json;
-use trackway_crds::contracts::{BatchInfo, Event, Feedback};
+use trackway_crds::contracts::{BatchInfo, Event, Feedback, RetrievedEvent};
 
 /// Everything a prompt may name, for one attempt of one stage.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,9 @@ pub struct PromptContext<'a> {
     pub target: Option<&'a serde_json::Value>,
     /// What the judge said of the attempt before; `None` on attempt 1, where prompts see `none`.
     pub feedback: Option<&'a Feedback>,
+    /// Past events that resemble the batch, the nearest first, where the stage retrieves; elsewhere prompts cannot name
+    /// `retrieved`.
+    pub retrieved: Option<&'a [RetrievedEvent]>,
 }
 
 /// What a prompt sees in `track`.
@@ -38,7 +41,7 @@ pub struct TrackContext {
 
 impl PromptContext<'_> {
     pub(crate) fn value(&self) -> Value {
-        let Self { track, batch, events, context, stages, target, feedback } = self;
+        let Self { track, batch, events, context, stages, target, feedback, retrieved } = self;
         let batch = json!({
             "id": batch.id, "tenant": batch.tenant, "level": batch.level, "subject": batch.subject, "priority": batch.priority,
             "labels": batch.labels, "counts": batch.counts, "from": batch.from, "to": batch.to,
@@ -52,6 +55,20 @@ impl PromptContext<'_> {
             stages => Value::from(Serde(stages)),
             target => target.map_or(Value::UNDEFINED, |target| Value::from(Serde(target))),
             feedback => Value::from(Serde(feedback)),
+            retrieved => retrieved.map_or(Value::UNDEFINED, past),
         }
     }
+}
+
+/// Past events as `events`, each with its similarity as a number from -1 to 1.
+fn past(found: &[RetrievedEvent]) -> Value {
+    let one = |RetrievedEvent { similarity, event }: &RetrievedEvent| {
+        let Event { id, source, type_, time, subject, priority, data } = event;
+        let similarity = f64::from(*similarity) / 1000.0;
+        json!({
+            "similarity": similarity, "id": id, "source": source, "type": type_, "time": time, "subject": subject,
+            "priority": priority, "data": data,
+        })
+    };
+    Value::from(Serde(found.iter().map(one).collect::<Vec<_>>()))
 }

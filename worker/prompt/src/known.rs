@@ -15,6 +15,8 @@ pub struct Known {
     pub vars: BTreeMap<String, Value>,
     /// What `target` is; `None`: the stage has no `forEach`, and prompts no `target`.
     pub target: Option<Target>,
+    /// Whether past events are found for it; if not, prompts know no `retrieved`.
+    pub retrieves: bool,
 }
 
 /// What is known of a stage's output before there is one.
@@ -98,7 +100,7 @@ impl Known {
             ("from", Shape::Scalar),
             ("to", Shape::Scalar),
         ]);
-        let event = object(&[
+        let event = [
             ("id", Shape::Scalar),
             ("source", Shape::Scalar),
             ("type", Shape::Scalar),
@@ -106,7 +108,9 @@ impl Known {
             ("subject", Shape::Any),
             ("priority", Shape::Scalar),
             ("data", Shape::Any),
-        ]);
+        ];
+        let past: Vec<_> = [("similarity", Shape::Scalar)].into_iter().chain(event.clone()).collect();
+        let event = object(&event);
         let dimension = object(&[("name", Shape::Scalar), ("score", Shape::Scalar), ("why", Shape::Scalar)]);
         let feedback =
             object(&[("score", Shape::Scalar), ("text", Shape::Scalar), ("dimensions", Shape::List(Box::new(dimension)))]);
@@ -120,7 +124,8 @@ impl Known {
             ("feedback", Shape::Maybe(Box::new(feedback), Why::FirstAttempt)),
         ];
         let target = self.target.as_ref().map(|target| ("target", target.shape()));
-        always.into_iter().chain(target).map(|(name, shape)| (name.to_owned(), shape)).collect()
+        let retrieved = self.retrieves.then(|| ("retrieved", Shape::List(Box::new(object(&past)))));
+        always.into_iter().chain(target).chain(retrieved).map(|(name, shape)| (name.to_owned(), shape)).collect()
     }
 }
 

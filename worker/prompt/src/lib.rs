@@ -7,8 +7,8 @@
 //!
 //! A prompt is text with [minijinja](https://docs.rs/minijinja) in it. A line that is exactly `<!-- user -->` ends its system
 //! part; without one all of it is the user part. The *source* is split, so nothing an event says can move the split. What a
-//! prompt may name is closed: `track`, `batch`, `events`, `context`, `stages`, `feedback` and, in a fan-out, `target`; anything
-//! else is a fault, at check and at rendering. No IO, no clock.
+//! prompt may name is closed: `track`, `batch`, `events`, `context`, `stages`, `feedback`, in a fan-out `target` and, where
+//! the stage retrieves, `retrieved`; anything else is a fault, at check and at rendering. No IO, no clock.
 
 mod check;
 mod context;

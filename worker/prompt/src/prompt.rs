@@ -82,6 +82,12 @@ impl Prompt {
         faults
     }
 
+    /// Whether it names `name` anywhere.
+    #[must_use]
+    pub fn names(&self, name: &str) -> bool {
+        self.engine.templates().any(|(_, template)| template.undeclared_variables(false).contains(name))
+    }
+
     /// Renders it.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use trackway_crds::{
     Score,
-    contracts::{BatchCounts, BatchInfo, DimensionVerdict, Event, Feedback},
+    contracts::{BatchCounts, BatchInfo, DimensionVerdict, Event, Feedback, RetrievedEvent},
     track::{Level, Priority},
 };
 use trackway_prompt::{
@@ -25,6 +25,7 @@ fn known() -> Known {
         ],
         vars: [("tone".to_owned(), json!("calm")), ("kinds".to_owned(), json!(["policy", "training"]))].into(),
         target: None,
+        retrieves: false,
     }
 }
 
@@ -86,8 +87,16 @@ fn render(source: &str, events: &[Event], feedback: Option<&Feedback>) -> Result
     let stages = [("insights".to_owned(), json!({"text": "A & B"}))].into();
     let context = BTreeMap::new();
     let batch = batch();
-    let context =
-        PromptContext { track: &track, batch: &batch, events, context: &context, stages: &stages, target: None, feedback };
+    let context = PromptContext {
+        track: &track,
+        batch: &batch,
+        events,
+        context: &context,
+        stages: &stages,
+        target: None,
+        feedback,
+        retrieved: None,
+    };
     Prompt::parse("p.md", source)?.render(&context)
 }
 
@@ -117,7 +126,7 @@ fn every_undefined_name_is_told_with_file_line_and_what_is_known() {
     for (source, expected) in [
         ("a\nb\n\n{{ batch.owner }}", format!("p.md:4: undefined name batch.owner; {batch_names}")),
         ("s\n<!-- user -->\n{{ batch.owner }}", format!("p.md:3: undefined name batch.owner; {batch_names}")),
-        ("{{ retrieved }}", format!("p.md:1: undefined name retrieved; {roots}")),
+        ("{{ retrieved }}", format!("p.md:1: undefined name retrieved: only a stage with generate.retrieve has it; {roots}")),
         (
             "{% for t in target %}{% endfor %}",
             format!("p.md:1: undefined name target: only a stage with forEach has one; {roots}"),
@@ -302,4 +311,36 @@ fn truncate_counts_characters_and_keeps_its_end() {
 fn a_prompt_that_works_for_ever_is_stopped() {
     let fault = render("{% for a in range(9999) %}{% for b in range(9999) %}{{ a }}{% endfor %}{% endfor %}", &[], None);
     assert_eq!(fault.unwrap_err().kind, FaultKind::TooMuchWork);
+}
+
+#[test]
+fn where_a_stage_retrieves_past_events_are_known_and_shown_with_their_similarity() {
+    let known = Known { retrieves: true, ..known() };
+    let source = "{% for past in retrieved %}{{ past.similarity }} {{ past.type }} {{ past.data.title }};{% endfor %}";
+    assert_eq!(faults_with(source, &known), Vec::<String>::new());
+    assert_eq!(
+        faults_with("{{ retrieved[0].score }}", &known),
+        [
+            "p.md:1: undefined name retrieved[].score; known: retrieved[].similarity .id .source .type .time .subject .priority .data"
+        ]
+    );
+
+    let found = [RetrievedEvent { similarity: 872, event: event(json!({"title": "A spike"})) }];
+    let batch = batch();
+    let context = PromptContext {
+        track: &TrackContext::default(),
+        batch: &batch,
+        events: &[],
+        context: &BTreeMap::new(),
+        stages: &BTreeMap::new(),
+        target: None,
+        feedback: None,
+        retrieved: Some(&found),
+    };
+    let shown = |source: &str, context: &PromptContext<'_>| Prompt::parse("p.md", source).unwrap().render(context);
+    assert_eq!(shown(source, &context).unwrap().user, "0.872 push A spike;");
+    let nothing_like_it = PromptContext { retrieved: Some(&[]), ..context };
+    assert_eq!(shown("{{ retrieved | length }}", &nothing_like_it).unwrap().user, "0");
+    let not_asked = PromptContext { retrieved: None, ..context };
+    assert_eq!(shown(source, &not_asked).unwrap_err().kind, FaultKind::Undefined);
 }

@@ -12,7 +12,7 @@ use trackway_crds::{
 };
 use trackway_store::{Name, Scope};
 use trackway_webhook_sink::{Behaviour, WebhookSink};
-use trackway_worker::{AttemptJob, Outside, Webhooks, attempt_deadline, run_pod};
+use trackway_worker::{AttemptJob, Outside, Retriever, Webhooks, attempt_deadline, run_pod};
 
 use crate::world::{NAMESPACE, RUN_UID, World, retry};
 
@@ -104,7 +104,12 @@ impl Scene {
 
     async fn run_job(&self, job: &AttemptJob) -> StageResult {
         let told = std::sync::Mutex::new(Vec::new());
-        let outside = Outside { models: &self.world.models, webhooks: &self.webhooks };
+        let outside = Outside {
+            models: &self.world.models,
+            webhooks: &self.webhooks,
+            retriever: &Retriever::offline(),
+            answers: &self.world.answers,
+        };
         run_pod(job, &self.world.store, &outside, jiff::Timestamp::now, &|result| told.lock().unwrap().push(result)).await;
         told.into_inner().unwrap().pop().unwrap()
     }

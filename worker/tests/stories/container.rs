@@ -7,7 +7,7 @@ use trackway_crds::contracts::{
 };
 use trackway_scripted_llm::Kind;
 use trackway_store::{Name, PayloadStore, Scope};
-use trackway_worker::{AttemptJob, Outside, Webhooks, container};
+use trackway_worker::{AttemptJob, Outside, Retriever, Webhooks, container};
 
 use crate::world::{NAMESPACE, RUN_UID, Setup, World, retry};
 
@@ -38,7 +38,12 @@ impl Scene {
     }
 
     async fn fetch_of(&self, job: &AttemptJob) -> Option<StageResult> {
-        let outside = Outside { models: &self.world.models, webhooks: &Webhooks::DryRun };
+        let outside = Outside {
+            models: &self.world.models,
+            webhooks: &Webhooks::DryRun,
+            retriever: &Retriever::offline(),
+            answers: &self.world.answers,
+        };
         container::fetch(job, &self.world.store, &outside, jiff::Timestamp::now, self.folder.path()).await
     }
 
@@ -53,7 +58,12 @@ impl Scene {
     }
 
     async fn report_of(&self, job: &AttemptJob) -> StageResult {
-        let outside = Outside { models: &self.world.models, webhooks: &Webhooks::DryRun };
+        let outside = Outside {
+            models: &self.world.models,
+            webhooks: &Webhooks::DryRun,
+            retriever: &Retriever::offline(),
+            answers: &self.world.answers,
+        };
         container::report(job, &self.world.store, &outside, jiff::Timestamp::now, self.folder.path()).await
     }
 

@@ -2,7 +2,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use trackway_crds::contracts::{ErrorClass, NameKind, ResultPhase, StageInput};
 use trackway_scripted_llm::{Kind, When};
-use trackway_worker::{Outside, Webhooks, run_pod};
+use trackway_worker::{Outside, Retriever, Webhooks, run_pod};
 
 use crate::fan::Fan;
 
@@ -49,7 +49,12 @@ async fn a_result_is_told_when_it_comes_whatever_the_others_do() {
     let job = fan.job(&ALL, 32, 0);
     let (tell, mut told) = mpsc::unbounded_channel();
     let tell = move |result| tell.send(result).unwrap();
-    let outside = Outside { models: &fan.world.models, webhooks: &Webhooks::DryRun };
+    let outside = Outside {
+        models: &fan.world.models,
+        webhooks: &Webhooks::DryRun,
+        retriever: &Retriever::offline(),
+        answers: &fan.world.answers,
+    };
     let pod = run_pod(&job, &fan.world.store, &outside, jiff::Timestamp::now, &tell);
     let hear = async {
         let mut first = Vec::new();

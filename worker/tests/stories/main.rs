@@ -13,4 +13,5 @@ mod fan;
 mod fan_out;
 mod lists;
 mod pod;
+mod retrieve;
 mod world;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use trackway_crds::contracts::{Assignment, NameKind, Reference, Revision, StageResult, StoredName};
 use trackway_scripted_llm::{Kind, Rules, ScriptedLlm};
 use trackway_store::{Name, PayloadStore, Scope};
-use trackway_worker::{Access, AttemptJob, Models, Outside, Webhooks, attempt_deadline, run_pod};
+use trackway_worker::{Access, AttemptJob, Models, Outside, Retriever, Webhooks, attempt_deadline, run_pod};
 
 /// The key every endpoint of these tests gets; it may appear nowhere.
 pub const API_KEY: &str = "sk-never-to-be-seen";
@@ -19,6 +19,8 @@ pub struct World {
     pub llm: ScriptedLlm,
     pub store: PayloadStore,
     pub models: Models,
+    pub retriever: Retriever,
+    pub answers: Answers,
     pub files: BTreeMap<String, String>,
     pub revision: Revision,
     pub batch: Reference,
@@ -71,7 +73,16 @@ impl World {
         let with_key = !setup.secret;
         let models =
             Models::new(move |_, _| Access { api_key: with_key.then(|| API_KEY.to_owned().into()), ..Access::default() });
-        Self { llm, store, models, files, revision, batch }
+        Self {
+            llm,
+            store,
+            models,
+            retriever: Retriever::offline(),
+            answers: Answers::given(BTreeMap::new()),
+            files,
+            revision,
+            batch,
+        }
     }
 
     pub fn assignment(&self, attempt: u32, try_: u32) -> Assignment {
@@ -116,7 +127,8 @@ impl World {
     pub async fn run_pod_on(&self, job: &AttemptJob, store: &PayloadStore) -> Vec<StageResult> {
         let told = Mutex::new(Vec::new());
         let tell = |result| told.lock().unwrap().push(result);
-        let outside = Outside { models: &self.models, webhooks: &Webhooks::DryRun };
+        let outside =
+            Outside { models: &self.models, webhooks: &Webhooks::DryRun, retriever: &self.retriever, answers: &self.answers };
         let pod = run_pod(job, store, &outside, clock, &tell);
         tokio::time::timeout(Duration::from_secs(30), pod).await.expect("the pod does not end");
         told.into_inner().unwrap()

@@ -76,7 +76,12 @@ pub fn limits() -> ResolvedLimits {
 pub fn stage(name: &str) -> ResolvedStage {
     ResolvedStage {
         name: name.into(),
-        work: ResolvedWork::Generate { model: Box::new(model("writer")), prompt: format!("{name}.md"), output_schema: None },
+        work: ResolvedWork::Generate {
+            model: Box::new(model("writer")),
+            prompt: format!("{name}.md"),
+            output_schema: None,
+            retrieve: None,
+        },
         vars: BTreeMap::new(),
         for_each: None,
         judge: Some(ResolvedJudge {

@@ -108,7 +108,11 @@ impl Walk<'_> {
             return shape.clone();
         }
         if !self.scope.is_defined(name) {
-            let hint = if name == "target" { ": only a stage with forEach has one" } else { "" };
+            let hint = match name {
+                "target" => ": only a stage with forEach has one",
+                "retrieved" => ": only a stage with generate.retrieve has it",
+                _ => "",
+            };
             let message = format!("undefined name {name}{hint}; known: {}", self.scope.names().join(", "));
             self.fault(span, FaultKind::Undefined, message);
         }
