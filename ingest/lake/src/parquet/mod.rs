@@ -5,5 +5,5 @@ mod path;
 mod schema;
 
 pub use encode::{EncodeError, encode, same_rows};
-pub use path::file_path;
+pub use path::{file_path, tenant_folder};
 pub use schema::schema;
