@@ -110,7 +110,7 @@ async fn inv09_rows_another_release_wrote_as_other_bytes_stay_and_are_not_writte
 async fn inv09_other_rows_in_the_place_of_a_range_are_a_permanent_error_that_names_the_file() {
     let files = memory();
     let range = range(7, 1, events(7, 10));
-    let before = plant(&files, &range, |range| drop(range.events.pop())).await;
+    let before = plant(&files, &range, |range| drop(range.events.remove(0))).await;
     let error = LakeWriter::new(files.clone()).write(Arc::clone(&range)).await.unwrap_err();
     assert!(matches!(&error, WriteError::Permanent(text) if text.contains("07-00000000000000000001.parquet")), "{error}");
     for (path, content) in &before {

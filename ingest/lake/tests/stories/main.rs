@@ -5,5 +5,6 @@ mod crash;
 mod events;
 mod files;
 mod reading;
+mod servers;
 
 mod world;

@@ -8,12 +8,13 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use trackway_nats::{Credentials, Kv, Nats, NatsConfig, StreamSettings, ensure_streams};
-use trackway_store::PayloadStore;
+use trackway_store::{Files, PayloadStore};
 use trackway_test_support::{MINIO_PASSWORD, MINIO_USER, Minio, NatsServer};
 
 /// A store, and what must live as long as it.
 pub(crate) struct House {
     pub(crate) store: PayloadStore,
+    pub(crate) files: Files,
     behind: Behind,
     _server: Box<dyn Any + Send>,
 }
@@ -29,8 +30,9 @@ impl House {
     pub(crate) async fn nats() -> Self {
         let (server, nats) = nats_server().await;
         let store = PayloadStore::open(&server.url(), Some(&nats)).unwrap();
+        let files = Files::open("nats://", Some(&nats), []).unwrap();
         let behind = Behind::Nats(Kv::payloads(&nats));
-        Self { store, behind, _server: Box::new(server) }
+        Self { store, files, behind, _server: Box::new(server) }
     }
 
     pub(crate) async fn s3() -> Self {
@@ -39,7 +41,9 @@ impl House {
         let server = Minio::start().await.unwrap();
         let variables = [("AWS_ACCESS_KEY_ID", MINIO_USER), ("AWS_SECRET_ACCESS_KEY", MINIO_PASSWORD)];
         let url = format!("s3://payloads/some/prefix?endpoint={}&region=us-east-1&allow_http=true", server.endpoint());
-        let store = PayloadStore::open_with(&url, None, variables.map(|(n, v)| (n.to_owned(), v.to_owned()))).unwrap();
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let store = PayloadStore::open_with(&url, None, variables.clone()).unwrap();
+        let files = Files::open(&url, None, variables).unwrap();
         let bucket = AmazonS3Builder::new()
             .with_endpoint(server.endpoint())
             .with_allow_http(true)
@@ -48,20 +52,22 @@ impl House {
             .with_secret_access_key(MINIO_PASSWORD)
             .build()
             .unwrap();
-        Self { store, behind: Behind::Objects(Arc::new(bucket), "some/prefix/"), _server: Box::new(server) }
+        Self { store, files, behind: Behind::Objects(Arc::new(bucket), "some/prefix/"), _server: Box::new(server) }
     }
 
     pub(crate) async fn file() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("file://{}/new/folder", folder.path().display());
         let store = PayloadStore::open(&url, None).unwrap();
+        let files = Files::open(&url, None, []).unwrap();
         let behind = LocalFileSystem::new_with_prefix(folder.path().join("new/folder")).unwrap();
-        Self { store, behind: Behind::Objects(Arc::new(behind), ""), _server: Box::new(folder) }
+        Self { store, files, behind: Behind::Objects(Arc::new(behind), ""), _server: Box::new(folder) }
     }
 
     pub(crate) async fn memory() -> Self {
         let store = PayloadStore::open("memory://", None).unwrap();
-        Self { store, behind: Behind::Nothing, _server: Box::new(()) }
+        let files = Files::open("memory://", None, []).unwrap();
+        Self { store, files, behind: Behind::Nothing, _server: Box::new(()) }
     }
 
     /// Puts `content` under `key` past the store.
