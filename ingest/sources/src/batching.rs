@@ -1,7 +1,7 @@
 //! When batches are sealed.
 
 use crate::node::Node;
-use serde::Serialize;
+use trackway_batching::BatchingPolicy;
 
 /// Least and greatest `maxAge`: a batch's events are read from the stream when it is sealed, and the stream keeps them 9 days.
 const AGE: std::ops::RangeInclusive<u64> = 1_000..=7 * 24 * HOUR;
@@ -10,42 +10,6 @@ const GAP: std::ops::RangeInclusive<u64> = 0..=24 * HOUR;
 /// Least and greatest `maxBytes`: a batch document may have 16 MiB, and each event is wrapped in it.
 const BYTES: std::ops::RangeInclusive<u64> = 1024..=12 * 1024 * 1024;
 const HOUR: u64 = 3_600_000;
-
-/// When the batches of one level are sealed. An event of a priority counts toward its own threshold and the lower ones: a High
-/// event toward all three.
-#[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchingPolicy {
-    /// So many High events seal; `None`: never by count.
-    pub high: Option<u32>,
-    /// So many events of High or Medium seal.
-    pub medium: Option<u32>,
-    /// So many events of any priority seal.
-    pub low: Option<u32>,
-    /// So long after its first event a batch is sealed, in milliseconds.
-    pub max_age_millis: u64,
-    /// So many events seal at once, also within the gap.
-    pub max_events: u32,
-    /// So many bytes of stored events seal at once, also within the gap.
-    pub max_bytes: u64,
-    /// Thresholds and age wait until so long after the sealing before, in milliseconds.
-    pub min_gap_millis: u64,
-}
-
-impl BatchingPolicy {
-    /// What holds for batches of a tenant when nothing is said.
-    pub const TENANT: Self = Self {
-        high: Some(1),
-        medium: Some(10),
-        low: Some(50),
-        max_age_millis: HOUR,
-        max_events: 500,
-        max_bytes: 8 * 1024 * 1024,
-        min_gap_millis: 0,
-    };
-    /// What holds for batches of a user when nothing is said.
-    pub const USER: Self = Self { medium: Some(5), low: Some(20), max_events: 200, ..Self::TENANT };
-}
 
 /// Both levels; `None`: no batches of this level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

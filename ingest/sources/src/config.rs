@@ -1,12 +1,13 @@
 //! The configuration of ingest.
 
-use crate::batching::{BatchingPolicy, Levels};
+use crate::batching::Levels;
 use crate::binding::{self, Binding};
 use crate::error::ConfigError;
 use crate::node::{Node, Problems};
 use crate::pattern::fits;
 use crate::source::{self, Source};
 use std::collections::{BTreeMap, BTreeSet};
+use trackway_batching::BatchingPolicy;
 use trackway_crds::track::Level;
 
 /// Most labels of a tenant or an event.
@@ -88,7 +89,10 @@ impl IngestConfig {
 
 /// The file's text as a value. An empty file is an empty mapping.
 pub(crate) fn yaml(text: &str) -> Result<serde_json::Value, ConfigError> {
-    let value: serde_json::Value = serde_saphyr::from_str(text).map_err(|error| ConfigError::Syntax(Box::new(error)))?;
+    // Helm writes YAML 1.2, in which a tenant may be called `no`.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let value: serde_json::Value =
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| ConfigError::Syntax(Box::new(error)))?;
     Ok(if value.is_null() { serde_json::json!({}) } else { value })
 }
 

@@ -22,7 +22,6 @@ mod presets;
 mod read;
 mod source;
 
-pub use batching::BatchingPolicy;
 pub use binding::Binding;
 pub use cloud_event::CloudEvent;
 pub use config::IngestConfig;
@@ -31,3 +30,4 @@ pub use json::{MAX_DEPTH, json};
 pub use pattern::fits;
 pub use read::MapError;
 pub use source::{AuthKind, Credential, Limits, MAX_EVENT_BYTES, Preset, Source, TENANT_CHARS};
+pub use trackway_batching::BatchingPolicy;

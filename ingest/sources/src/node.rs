@@ -40,8 +40,11 @@ impl<'a> Node<'a> {
         self.problems.0.borrow_mut().push(Problem { field: self.path.clone(), reason: reason.into() });
     }
 
-    /// Notes that the field `name`, which must be there, is not.
+    /// Notes that the field `name`, which must be there, is not. What is no mapping has been noted already.
     pub(crate) fn missing(&self, name: &str, what: &str) {
+        if !self.is_mapping() {
+            return;
+        }
         let field = self.path_of(name);
         self.problems.0.borrow_mut().push(Problem { field, reason: format!("is missing: {what}") });
     }
