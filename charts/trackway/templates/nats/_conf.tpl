@@ -159,7 +159,8 @@ authorization {
 {{/* What it takes to keep files in NATS, each written once, and to list them. */}}
 {{- define "trackway.nats.files" }}
           {{- if hasPrefix "nats://" .Values.lake.url }}
-          "$KV.lake-files.>", "$JS.API.STREAM.INFO.KV_lake-files", "$JS.API.DIRECT.GET.KV_lake-files", "$JS.API.DIRECT.GET.KV_lake-files.>"
+          "$KV.lake-files.>", "$JS.API.DIRECT.GET.KV_lake-files.>"
+          {{- include "trackway.nats.reads" "KV_lake-files" }}
           {{- end }}
 {{- end -}}
 
