@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use async_nats::HeaderMap;
 use async_nats::jetstream::{AckKind, Message};
 use bytes::Bytes;
 use trackway_crds::track::Priority;
 
+use crate::dlq::envelope;
 use crate::subjects::DLQ;
 use crate::write_once::publish_once;
 use crate::{Nats, NatsError};
-
-const LONGEST_REASON: usize = 1024;
 
 /// One delivery of a sealed batch. It comes again unless it is acknowledged, ended or kept alive within a minute.
 pub struct Delivery {
@@ -20,6 +18,7 @@ pub struct Delivery {
     priority: Priority,
     id: String,
     delivered: i64,
+    sequence: u64,
 }
 
 impl std::fmt::Debug for Delivery {
@@ -35,9 +34,10 @@ impl std::fmt::Debug for Delivery {
 
 impl Delivery {
     pub(crate) fn new(nats: &Nats, priority: Priority, message: Message) -> Result<Self, NatsError> {
-        let delivered = message.info().map_err(|error| NatsError::transient("read a delivered batch", error))?.delivered;
+        let info = message.info().map_err(|error| NatsError::transient("read a delivered batch", error))?;
+        let (delivered, sequence) = (info.delivered, info.stream_sequence);
         let id = message.subject.rsplit('.').next().unwrap_or_default().to_owned();
-        Ok(Self { nats: nats.clone(), message, priority, id, delivered })
+        Ok(Self { nats: nats.clone(), message, priority, id, delivered, sequence })
     }
 
     /// The BATCH_READY document as published.
@@ -95,8 +95,7 @@ impl Delivery {
     /// # Errors
     /// [`NatsError`]; after a transient one the batch comes again.
     pub async fn dead_letter(&self, reason: &str) -> Result<(), NatsError> {
-        let mut headers = HeaderMap::new();
-        headers.insert("Trackway-Reason", header_text(reason).as_str());
+        let mut headers = envelope(&self.message.subject, self.sequence, reason);
         headers.insert("Trackway-Delivered", self.delivered.to_string().as_str());
         let subject = format!("{DLQ}.{}", self.message.subject);
         publish_once(&self.nats, &subject, headers, self.message.payload.clone()).await?;
@@ -108,23 +107,5 @@ impl Delivery {
         let answer = async { self.message.double_ack_with(kind).await.map_err(|error| NatsError::transient(&action, error)) };
         let subject = self.message.reply.as_deref().unwrap_or_default();
         self.nats.request(&action, &[subject], answer).await
-    }
-}
-
-/// A header is one line; the cut is at a character's boundary.
-fn header_text(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let end = (0..=LONGEST_REASON.min(line.len())).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0);
-    line[..end].to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reason_becomes_one_line_of_bounded_length() {
-        assert_eq!(header_text("not JSON:\r\nline 1"), "not JSON:  line 1");
-        assert_eq!(header_text(&"é".repeat(1000)).len(), 1024);
     }
 }

@@ -52,7 +52,7 @@ impl Retryable for NatsError {
 }
 
 /// JetStream's own errors carry an HTTP-like status: 4xx is our request, 5xx the server's state.
-fn from_server(action: &str, error: &jetstream::Error) -> NatsError {
+pub(crate) fn from_server(action: &str, error: &jetstream::Error) -> NatsError {
     // Said with status 503, and no waiting mends them.
     let switched_off = [jetstream::ErrorCode::JETSTREAM_NOT_ENABLED, jetstream::ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT]
         .contains(&error.error_code());

@@ -22,6 +22,7 @@ mod batch_ready;
 mod config;
 mod connection;
 mod delivery;
+mod dlq;
 mod error;
 mod event_reader;
 mod events;
@@ -44,6 +45,7 @@ pub use batch_ready::{BatchReadyConsumer, publish_batch_ready};
 pub use config::{Credentials, NatsConfig};
 pub use connection::Nats;
 pub use delivery::Delivery;
+pub use dlq::{DeadLetter, Replay, dead_letter, dead_letters, get_dead_letter, replay};
 pub use error::NatsError;
 pub use event_reader::EventReader;
 pub use events::{

@@ -3,6 +3,7 @@
 
 mod batches;
 mod buckets;
+mod dlq;
 mod events;
 mod keys;
 mod members;
