@@ -213,6 +213,10 @@ pub struct SimulateArgs {
     /// What the program of a stage would write, as a JSON file, because images cannot be run here; once for each such stage.
     #[arg(long = "container", value_parser = container, value_name = "STAGE=FILE")]
     pub containers: Vec<(String, PathBuf)>,
+    /// What the tenant has answered before, as a JSON file: an object of question ids and answers. Prompts see it in `context`; without it
+    /// a track that asks stops at its questions.
+    #[arg(long, value_name = "FILE")]
+    pub answers: Option<PathBuf>,
     /// Keep inputs, outputs, verdicts and records in this folder.
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,

@@ -1,6 +1,6 @@
 //! The seam: every type that crosses a boundary of Trackway.
 //!
-//! Custom resources ([`track`], [`model_endpoint`], [`batch_run`]), the documents parts exchange ([`contracts`]) and the
+//! Custom resources ([`track`], [`model_endpoint`], [`batch_run`], [`questionnaire`]), the documents parts exchange ([`contracts`]) and the
 //! rules for names, labels and conditions ([`names`], [`labels`], [`conditions`]). No client, no clock, no IO: both sides of the line can depend on it.
 //!
 //! ```text
@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod manifests;
 pub mod model_endpoint;
 pub mod names;
+pub mod questionnaire;
 pub mod score;
 pub mod status;
 pub mod text;
@@ -29,6 +30,7 @@ pub mod track;
 pub use batch_run::{BatchRun, BatchRunSpec};
 pub use duration::GoDuration;
 pub use model_endpoint::{ModelEndpoint, ModelEndpointSpec};
+pub use questionnaire::{Questionnaire, QuestionnaireSpec, QuestionnaireStatus};
 pub use score::Score;
 pub use status::BatchRunStatus;
 pub use tolerance::Tolerance;

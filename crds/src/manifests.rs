@@ -1,6 +1,6 @@
 //! The generated files: CRD manifests and the contracts' JSON Schemas.
 
-use crate::{BatchRun, ModelEndpoint, Track, contracts};
+use crate::{BatchRun, ModelEndpoint, Questionnaire, Track, contracts};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use schemars::{Schema, SchemaGenerator, json_schema, schema_for};
@@ -11,13 +11,22 @@ pub(crate) fn free_form(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "maxProperties": 16, "x-kubernetes-preserve-unknown-fields": true})
 }
 
+/// A JSON Schema: an object of up to 32 keywords, whatever they are.
+pub(crate) fn a_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "maxProperties": 32, "x-kubernetes-preserve-unknown-fields": true})
+}
+
 /// The custom resource definitions as JSON values, by file name, ready to be written as YAML and applied.
 ///
 /// # Errors
 /// When a definition cannot be written as JSON, which the test of this module rules out.
 pub fn definitions() -> Result<Vec<(&'static str, Value)>, serde_json::Error> {
-    let crds: [(&'static str, CustomResourceDefinition); 3] =
-        [("batchruns.yaml", BatchRun::crd()), ("modelendpoints.yaml", ModelEndpoint::crd()), ("tracks.yaml", Track::crd())];
+    let crds: [(&'static str, CustomResourceDefinition); 4] = [
+        ("batchruns.yaml", BatchRun::crd()),
+        ("modelendpoints.yaml", ModelEndpoint::crd()),
+        ("questionnaires.yaml", Questionnaire::crd()),
+        ("tracks.yaml", Track::crd()),
+    ];
     crds.into_iter().map(|(file, crd)| Ok((file, polished(serde_json::to_value(crd)?)))).collect()
 }
 

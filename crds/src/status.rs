@@ -101,6 +101,8 @@ pub enum Phase {
     Pending,
     /// A stage runs, or is about to run again.
     Running,
+    /// The tenant was asked for what is missing; the stage that asked names the Questionnaire.
+    WaitingForContext,
     /// `spec.suspend` holds it.
     Suspended,
     /// A stage has failed for good; the debugger looks why.
@@ -126,6 +128,7 @@ impl Phase {
         match self {
             Self::Pending => "Pending",
             Self::Running => "Running",
+            Self::WaitingForContext => "WaitingForContext",
             Self::Suspended => "Suspended",
             Self::Diagnosing => "Diagnosing",
             Self::Succeeded => "Succeeded",
@@ -195,6 +198,47 @@ pub struct StageStatus {
     /// The targets, in a fan-out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<TargetsStatus>,
+    /// What the tenant was asked last, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub questionnaire: Option<AskedStatus>,
+}
+
+impl StageStatus {
+    /// The questionnaire whose answers are waited for: the last attempt asked, and none has been opened since.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<&AskedStatus> {
+        let asked = self.phase == StagePhase::Running && self.attempts.last()?.verdict == Some(Verdict::Ask);
+        self.questionnaire.as_ref().filter(|_| asked)
+    }
+
+    /// Attempts beyond the first that came of a low score, not of answers.
+    #[must_use]
+    pub fn retries(&self) -> u32 {
+        let Some(last) = self.attempts.last() else { return 0 };
+        let rounds = self.questionnaire.as_ref().map_or(0, |asked| asked.round);
+        let open = u32::from(last.verdict == Some(Verdict::Ask));
+        last.attempt.saturating_sub(1).saturating_sub(rounds.saturating_sub(open))
+    }
+}
+
+/// A round of questions.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AskedStatus {
+    /// The Questionnaire, which runs that ask the same share.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// How many questions it has.
+    #[schemars(range(min = 1))]
+    pub asked: u32,
+    /// From 1, at most 3.
+    #[schemars(range(min = 1))]
+    pub round: u32,
+    /// Until when this run waits.
+    pub expires_at: MicroTime,
+    /// When it was answered, if this run went on because of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_at: Option<MicroTime>,
 }
 
 /// The targets of a fan-out. Which they are is frozen by the accepted output of the stage that wrote the list.
@@ -366,6 +410,10 @@ pub struct StageMillis {
     /// Suspended. Operator's clock.
     #[schemars(range(min = 0))]
     pub paused: u64,
+    /// Waiting for answers. Operator's clock.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub waiting: u64,
 }
 
 /// How much of each budget a stage has used.
@@ -393,7 +441,7 @@ pub struct Used {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptStatus {
-    /// From 1; a new one only after a verdict below the threshold.
+    /// From 1; a new one only after a verdict below the threshold, or after questions.
     #[schemars(range(min = 1))]
     pub attempt: u32,
     /// From 1; a new one when the last brought no verdict.
@@ -445,6 +493,8 @@ pub enum Verdict {
     Advance,
     /// Below the threshold or a dimension's minimum: another attempt follows, or the budget is used up.
     Retry,
+    /// Something is missing: the tenant is asked, and another attempt follows the answers.
+    Ask,
 }
 
 /// Why a try ended without a verdict.

@@ -4,11 +4,12 @@
 use crate::{
     args::Args,
     metrics::Metrics,
+    questionnaire,
     revisions::Revisions,
     run::{self, Memory},
     track,
 };
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, channel::mpsc, future, stream};
 use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{ConfigMap, Pod},
@@ -23,7 +24,7 @@ use kube::{
 };
 use std::{collections::BTreeSet, fmt::Debug, sync::Arc, time::Duration};
 use tokio::sync::watch;
-use trackway_crds::{BatchRun, ModelEndpoint, Track, labels};
+use trackway_crds::{BatchRun, ModelEndpoint, Questionnaire, Track, labels};
 use trackway_kubernetes::events::recorder;
 use trackway_nats::{Nats, Wake, results_of_namespace, watch_results};
 
@@ -57,13 +58,24 @@ async fn one_namespace(
     let resolver = Arc::new(resolver(&client, &namespace, &metrics));
     let config = controller::Config::default().concurrency(args.concurrency);
     let stores = (jobs, pods, tracks.clone());
-    let context = Arc::new(run_context(&client, nats.clone(), args, metrics, &namespace, stores));
+    let (wake, woken) = mpsc::unbounded();
+    let (poke, poked) = mpsc::unbounded();
+    let asked = questionnaire::Context {
+        namespace: namespace.clone(),
+        api: Api::namespaced(client.clone(), &namespace),
+        nats: nats.clone(),
+        runs: runs.clone(),
+        runs_full: runs_full.clone(),
+        metrics: Arc::clone(&metrics),
+    };
+    let context = Arc::new(run_context(&client, nats.clone(), args, metrics, &namespace, stores, poke));
     let run_controller = Controller::for_stream(run_events, runs.clone())
         .with_config(config)
         .owns_stream(job_events)
         .watches_stream(pod_events, run_of_pod)
         .watches_stream(track_events, waiting_runs(runs.clone()))
-        .reconcile_on(results(nats, Arc::clone(&context), runs.clone()))
+        .reconcile_on(results(nats.clone(), Arc::clone(&context), runs.clone()))
+        .reconcile_on(woken)
         .graceful_shutdown_on(stop(stopped.clone()))
         .run(after_caches(caches), run::error_policy, Arc::clone(&context));
     let track_controller = track_controller(&client, &namespace, tracks.clone()).graceful_shutdown_on(stop(stopped.clone())).run(
@@ -71,8 +83,15 @@ async fn one_namespace(
         track::error_policy,
         Arc::clone(&resolver),
     );
+    let changes = questionnaire::changes(&nats, &namespace, runs.clone(), wake);
+    let questionnaires: Api<Questionnaire> = Api::namespaced(client, &namespace);
+    let questionnaires = Controller::new(questionnaires, watcher::Config::default())
+        .reconcile_on(stream::select(poked, changes.boxed()))
+        .graceful_shutdown_on(stop(stopped.clone()))
+        .run(questionnaire::reconcile, questionnaire::error_policy, Arc::new(asked));
     let sweeper = sweep((resolver, context), (runs, tracks), full([runs_full, tracks_full]), stopped);
-    future::join3(drain("run", run_controller), drain("track", track_controller), sweeper).await;
+    let controllers = future::join(drain("run", run_controller), drain("track", track_controller));
+    future::join3(controllers, drain("questionnaire", questionnaires), sweeper).await;
 }
 
 fn resolver(client: &Client, namespace: &str, metrics: &Arc<Metrics>) -> track::Context {
@@ -91,6 +110,7 @@ fn run_context(
     metrics: Arc<Metrics>,
     namespace: &str,
     (jobs, pods, tracks): (Store<Job>, Store<Pod>, Store<Track>),
+    poke: mpsc::UnboundedSender<ObjectRef<Questionnaire>>,
 ) -> run::Context {
     run::Context {
         namespace: namespace.to_owned(),
@@ -98,6 +118,8 @@ fn run_context(
         run_api: Api::namespaced(client.clone(), namespace),
         job_api: Api::namespaced(client.clone(), namespace),
         config_maps: Api::namespaced(client.clone(), namespace),
+        questionnaires: Api::namespaced(client.clone(), namespace),
+        poke,
         jobs,
         pods,
         tracks,

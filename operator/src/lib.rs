@@ -5,6 +5,7 @@
 //! results ─┴▶ run::reconcile = observe ──▶ plan ──▶ check ──▶ apply ──▶ report
 //!                              (caches,    (pure)   (pure)   (create, fenced  (Events,
 //!                               NATS)                         status, release) metrics)
+//! answers ──▶ questionnaire::reconcile ──▶ Questionnaire.status, and the runs that wait for them
 //! Track, prompts, endpoints ──▶ track::reconcile ──▶ immutable revision ──▶ Track.status
 //! ```
 //!
@@ -14,6 +15,7 @@ pub mod args;
 mod controllers;
 mod leader;
 mod metrics;
+mod questionnaire;
 mod revisions;
 mod run;
 mod serve;

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use trackway_crds::{
     contracts::{
-        Assignment, CONTRACT, CallRecord, Diagnosis, ErrorClass, ListInfo, Reference, ResultError, ResultMillis, ResultPhase,
-        StageResult, StoredVerdict, TargetAssignment, Tokens,
+        Assignment, CONTRACT, CallRecord, Diagnosis, ErrorClass, ListInfo, Question, Reference, ResultError, ResultMillis,
+        ResultPhase, StageResult, StoredVerdict, TargetAssignment, Tokens,
     },
     text::cut,
 };
@@ -27,6 +27,7 @@ pub(crate) struct Report {
     pub(crate) output: Option<Reference>,
     pub(crate) record: Option<Reference>,
     pub(crate) gaps: Option<u32>,
+    pub(crate) questions: Vec<Question>,
     pub(crate) lists: BTreeMap<String, ListInfo>,
     pub(crate) diagnosis: Option<Diagnosis>,
     pub(crate) tokens: Tokens,
@@ -101,6 +102,7 @@ impl Report {
             output: self.output,
             record: self.record,
             gaps: self.gaps,
+            questions: self.questions,
             key: None,
             lists: self.lists,
             diagnosis: self.diagnosis,

@@ -16,15 +16,15 @@ use trackway_crds::{
     names::{DEBUGGER, run_name},
     status::{Phase, StagePhase, StageStatus},
 };
-use trackway_plan::{After, Observed, Plan, RevisionView, Run, check, plan};
+use trackway_plan::{After, Observed, Plan, QuestionnaireView, RevisionView, Run, check, plan};
 use trackway_resolve::{Resolved, revision_name};
 use trackway_store::PayloadStore;
-use trackway_worker::Models;
+use trackway_worker::{Answers, Models};
 
 /// Namespace of a simulated run and its payloads.
 pub(crate) const NAMESPACE: &str = "simulated";
 
-/// A run that has ended.
+/// A run that has ended, or waits for answers.
 #[derive(Clone, Debug)]
 pub struct Simulated {
     /// The run with its last status.
@@ -40,11 +40,13 @@ pub struct Outfit {
     pub store: PayloadStore,
     /// The models.
     pub models: Models,
+    /// What the tenant has answered, by question id.
+    pub answers: BTreeMap<String, serde_json::Value>,
     /// What the program of a container stage would write, by stage: images cannot be run here.
     pub containers: BTreeMap<String, Bytes>,
 }
 
-/// Runs `resolved` on `batch` to its end. `tell` hears what happens, in words.
+/// Runs `resolved` on `batch` to its end, or until it waits for answers that were not given. `tell` hears what happens, in words.
 ///
 /// # Errors
 /// When the store fails, or the planner breaks one of its own rules.
@@ -76,6 +78,9 @@ impl World {
                 self.pods.create(intent);
                 continue;
             }
+            for question in plan.ask.iter().flat_map(|asking| &asking.questions) {
+                tell(&format!("  {}: {} ({})", question.id, question.question, question.why));
+            }
             if let Some(status) = plan.status {
                 self.status = status;
                 self.forget();
@@ -86,7 +91,9 @@ impl World {
                     After::Delete { uid, .. } => self.pods.delete(&uid),
                 }
             }
-            if self.status.phase.is_some_and(Phase::is_finished) {
+            // There is no gateway here that would take an answer.
+            let waits = self.status.phase == Some(Phase::WaitingForContext);
+            if waits || self.status.phase.is_some_and(Phase::is_finished) {
                 return Ok(self.ended());
             }
             self.pods.wait(plan.requeue.unwrap_or(Duration::from_secs(1))).await?;
@@ -96,7 +103,8 @@ impl World {
     async fn new(resolved: &Resolved, batch: &Batch, outfit: Outfit) -> anyhow::Result<Self> {
         let now = Timestamp::now();
         let info = &batch.info;
-        let Outfit { store, models, containers } = outfit;
+        let Outfit { store, models, answers, containers } = outfit;
+        let answers = Answers::given(answers);
         let input = store.put_batch(NAMESPACE, Bytes::from(batch.document.clone())).await?;
         let spec = BatchRunSpec {
             track_ref: TrackRef { name: resolved.revision.track.clone() },
@@ -125,7 +133,7 @@ impl World {
             status: BatchRunStatus::default(),
             revision_name: revision_name(&resolved.revision.track, resolved),
             revision: revision.clone(),
-            pods: Pods::new(Means { revision, files, store, models, containers }),
+            pods: Pods::new(Means { revision, files, store, models, answers, containers }),
         })
     }
 
@@ -143,6 +151,7 @@ impl World {
             jobs: self.pods.jobs.clone(),
             results: self.pods.results.clone(),
             results_known: true,
+            questionnaire: QuestionnaireView::Open,
             refusal: None,
         };
         let plan = plan(&run, &self.status, &observed, Timestamp::now());

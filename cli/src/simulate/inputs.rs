@@ -22,6 +22,8 @@ pub(super) struct Inputs {
     pub(super) batch: Batch,
     /// What the programs of container stages would write, by stage.
     pub(super) containers: BTreeMap<String, Bytes>,
+    /// What the tenant has answered, by question id.
+    pub(super) answers: BTreeMap<String, serde_json::Value>,
 }
 
 impl Inputs {
@@ -37,7 +39,8 @@ impl Inputs {
         let resolved =
             tracks.into_iter().map(|(name, spec)| resolved(&sources, args, &name, spec)).collect::<anyhow::Result<Vec<_>>>()?;
         let containers = containers(args, &resolved)?;
-        Ok(Ok(Self { tracks: resolved, batch, containers }))
+        let answers = args.answers.as_deref().map(answers).transpose()?.unwrap_or_default();
+        Ok(Ok(Self { tracks: resolved, batch, containers, answers }))
     }
 }
 
@@ -116,6 +119,12 @@ fn containers(args: &SimulateArgs, tracks: &[Resolved]) -> anyhow::Result<BTreeM
         ),
         None => Ok(outputs),
     }
+}
+
+fn answers(path: &Path) -> anyhow::Result<BTreeMap<String, serde_json::Value>> {
+    let bytes = fs::read(path).with_context(|| format!("--answers: cannot read {}", path.display()))?;
+    serde_json::from_slice(&bytes)
+        .with_context(|| format!("--answers: {} must hold a JSON object of question ids and answers", path.display()))
 }
 
 /// The server at `url` under the name of every endpoint the Track uses.

@@ -38,7 +38,8 @@ pub(crate) async fn run(args: &SimulateArgs, screen: &mut Screen) -> anyhow::Res
     for resolved in &inputs.tracks {
         let access = Access { api_key: args.llm_key.as_ref().map(|key| key.expose().into()), ca_bundle_pem: None };
         let models = Models::new(move |_, _| access.clone());
-        let outfit = Outfit { store: store.clone(), models, containers: inputs.containers.clone() };
+        let outfit =
+            Outfit { store: store.clone(), models, containers: inputs.containers.clone(), answers: inputs.answers.clone() };
         let simulated = simulate(resolved, &inputs.batch, outfit, |note| screen.note(note)).await?;
         failed |= simulated.run.status.as_ref().and_then(|status| status.phase) != Some(Phase::Succeeded);
         show(&simulated, &store, args, screen).await?;

@@ -184,7 +184,8 @@ impl Means {
 async fn work(means: Rc<Means>, pod: AttemptJob, tell: UnboundedSender<StageResult>) -> String {
     // Sending fails only when the simulation is over.
     let tell = |result: StageResult| drop(tell.send(result));
-    let outside = Outside { models: &means.models, webhooks: &Webhooks::DryRun, retriever: &Retriever::offline(), answers: &means.answers };
+    let outside =
+        Outside { models: &means.models, webhooks: &Webhooks::DryRun, retriever: &Retriever::offline(), answers: &means.answers };
     let output = means.containers.get(&pod.assignment.stage).filter(|_| means.is_container(&pod.assignment.stage));
     match (output, TempDir::new()) {
         (Some(output), Ok(folder)) => {

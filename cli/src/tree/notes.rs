@@ -10,7 +10,7 @@ use trackway_crds::{
     contracts::{BroadcastCounts, ErrorClass, ResolvedStage, ResolvedWork},
     duration::for_people,
     names::{DEBUGGER, job_name},
-    status::{AttemptStatus, CatchStatus, Phase, StagePhase, StageStatus, Used},
+    status::{AskedStatus, AttemptStatus, CatchStatus, Phase, StagePhase, StageStatus, Used},
 };
 
 /// Longest quotation of a judge.
@@ -24,9 +24,21 @@ pub(super) fn waiting(status: &BatchRunStatus, phase: Phase, input: &TreeInput<'
         Phase::Pending if status.observed_generation < 0 => Some("no operator has seen the run yet: is one running?".to_owned()),
         Phase::Pending => input.waiting.map(str::to_owned).or(said).map(|text| one_line(&text)),
         Phase::Suspended => Some("suspended: goes on when spec.suspend is false".to_owned()),
+        Phase::WaitingForContext => status.stages.iter().find_map(|stage| Some(answers(stage.waits_for()?, input))),
         Phase::Diagnosing => status.catch.as_ref().map(|catch| debugger(catch, input)),
         _ => None,
     }
+}
+
+/// `for answers to questionnaire q-abcdefgh: 3 questions, round 1, at most 71h58m more`.
+fn answers(asked: &AskedStatus, input: &TreeInput<'_>) -> String {
+    let left = for_people(millis_between(input.now, asked.expires_at.0));
+    format!(
+        "for answers to questionnaire {}: {}, round {}, at most {left} more",
+        asked.name,
+        counted(asked.asked, "question"),
+        asked.round
+    )
 }
 
 /// `the debugger since 2.1s, try 2, job …, Failed in 1m57s at the latest, after model error RateLimited`.

@@ -272,6 +272,7 @@ fn add(a: &StageMillis, b: &StageMillis) -> StageMillis {
         judge: a.judge + b.judge,
         operator: a.operator + b.operator,
         paused: a.paused + b.paused,
+        waiting: a.waiting + b.waiting,
     }
 }
 

@@ -140,6 +140,7 @@ fn parts(picture: &Picture, total: u64) -> String {
         ("queued", timing.queued),
         ("operator", timing.operator),
         ("paused", timing.paused),
+        ("waiting", timing.waiting),
     ];
     let short = total < 1_000;
     let smallest = if short { 1 } else { 50 };
@@ -170,7 +171,7 @@ fn grouped(number: u64) -> String {
 
 fn phase_colour(phase: Phase) -> Colour {
     match phase {
-        Phase::Pending | Phase::Suspended | Phase::Cancelled => Colour::Warn,
+        Phase::Pending | Phase::WaitingForContext | Phase::Suspended | Phase::Cancelled => Colour::Warn,
         Phase::Running | Phase::Diagnosing => Colour::Busy,
         Phase::Succeeded => Colour::Good,
         Phase::Failed => Colour::Bad,

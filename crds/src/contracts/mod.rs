@@ -22,12 +22,12 @@ pub use event::StoredEvent;
 pub use fan_out::{
     BroadcastCounts, BroadcastOutput, Delivery, DeliveryPhase, FanOutCounts, FanOutError, FanOutItem, FanOutOutput, FanOutPhase,
 };
-pub use questionnaire::{Answer, Question, QuestionnaireRecord, TenantContext};
+pub use questionnaire::{Answer, MAX_QUESTIONS, MAX_QUESTIONS_BYTES, Question, QuestionnaireRecord, TenantContext};
 pub use result::{ListInfo, MAX_TERMINATION_BYTES, PodDigest, ResultError, ResultMillis, ResultPhase, StageResult, TargetDigest};
 pub use retrieve::{MAX_QUERY_BYTES, MAX_TOP_K, RetrieveAnswer, RetrieveError, RetrieveRequest, RetrievedEvent};
 pub use revision::{
-    REVISION_KEY, ResolvedBackoff, ResolvedChannel, ResolvedDebugger, ResolvedDimension, ResolvedForEach, ResolvedJudge,
-    ResolvedLimits, ResolvedModel, ResolvedRetrieve, ResolvedRetry, ResolvedStage, ResolvedWork, Revision,
+    REVISION_KEY, ResolvedAsk, ResolvedBackoff, ResolvedChannel, ResolvedDebugger, ResolvedDimension, ResolvedForEach,
+    ResolvedJudge, ResolvedLimits, ResolvedModel, ResolvedRetrieve, ResolvedRetry, ResolvedStage, ResolvedWork, Revision,
 };
 pub use stored::{
     AttemptRecord, CallRecord, ContextAnswer, ContextGap, DimensionVerdict, Feedback, JudgeAnswer, JudgeAnswerDimension,

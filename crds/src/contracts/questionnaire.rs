@@ -5,6 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Most questions of one questionnaire that the operator makes.
+pub const MAX_QUESTIONS: usize = 8;
+/// Most bytes of all its questions as JSON.
+pub const MAX_QUESTIONS_BYTES: usize = 12 * 1024;
+
 /// Key `<namespace>.<questionnaire>` of bucket `questionnaires`: made by the operator, answered through the gateway, changed only
 /// by comparing revisions.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
@@ -32,7 +37,7 @@ pub struct QuestionnaireRecord {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Question {
-    /// Unique in the questionnaire.
+    /// Unique in the questionnaire; prompts see the answer as `context.ID`.
     #[schemars(length(min = 1, max = 64))]
     pub id: String,
     /// The question.
@@ -43,6 +48,7 @@ pub struct Question {
     #[schemars(length(max = 1024))]
     pub why: String,
     /// JSON Schema of its answer.
+    #[schemars(schema_with = "crate::manifests::a_schema")]
     pub answer: serde_json::Value,
 }
 

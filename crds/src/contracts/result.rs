@@ -1,13 +1,14 @@
 //! What a worker reports: one result per try, published once, and again as the container's termination message for when the
 //! stream is away.
 
-use super::{Diagnosis, ErrorClass, Reference, Tokens};
+use super::{Diagnosis, ErrorClass, Question, Reference, Tokens};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Most bytes of a container's termination message; a [`StageResult`] as JSON always fits, because its texts are bounded.
+/// Most bytes of a container's termination message; a [`StageResult`] as JSON always fits, because its texts are bounded and its
+/// questions are left out.
 pub const MAX_TERMINATION_BYTES: usize = 4096;
 
 /// `RESULTS.<namespace>.<run uid>.<stage>.<attempt>.<try>.<index>`, written once.
@@ -52,6 +53,11 @@ pub struct StageResult {
     /// Gaps that a context validation found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gaps: Option<u32>,
+    /// What the tenant is to be asked about them, when the stage asks: as many as there are gaps. Only on the stream; a termination
+    /// message has no room for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub questions: Vec<Question>,
     /// The target's key, cut to 64 bytes; only in a fan-out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -123,6 +129,14 @@ pub struct TargetDigest {
     pub n: u64,
 }
 
+impl StageResult {
+    /// Whether there are gaps and the questions about them are elsewhere: this is a termination message, and the stream has the whole.
+    #[must_use]
+    pub fn lacks_questions(&self) -> bool {
+        self.gaps.is_some_and(|gaps| gaps > 0) && self.questions.is_empty()
+    }
+}
+
 impl PodDigest {
     /// The results it stands for. `dimensions` are the names of the stage's dimensions, in the Track's order.
     #[must_use]
@@ -158,6 +172,7 @@ impl PodDigest {
             output: None,
             record: None,
             gaps: None,
+            questions: Vec::new(),
             key: None,
             lists: BTreeMap::new(),
             diagnosis: None,
@@ -227,6 +242,7 @@ mod tests {
             output: Some(reference.clone()),
             record: Some(reference),
             gaps: Some(99),
+            questions: Vec::new(),
             key: None,
             lists: (0..2)
                 .map(|n| (format!("{n}{}", "l".repeat(63)), ListInfo { count: 1000, keys_sha256: "f".repeat(64) }))
@@ -274,6 +290,7 @@ mod tests {
             output: None,
             record: None,
             gaps: None,
+            questions: Vec::new(),
             key: None,
             lists: BTreeMap::new(),
             diagnosis: Some(diagnosis),

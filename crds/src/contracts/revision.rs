@@ -5,7 +5,7 @@ use super::SecretKeyRef;
 use crate::{
     Score, Tolerance,
     model_endpoint::ConfigMapKeyRef,
-    track::{ModelParameters, OnMissing, Resources, WorkerTemplate},
+    track::{ModelParameters, OnMissing, OnTimeout, Resources, WorkerTemplate},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -99,6 +99,9 @@ pub enum ResolvedWork {
         prompt: String,
         /// What to do when something is missing.
         on_missing: OnMissing,
+        /// How to ask; present exactly when that is what to do.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ask: Option<ResolvedAsk>,
     },
     /// Runs a program of the user's.
     #[serde(rename_all = "camelCase")]
@@ -146,6 +149,15 @@ impl ResolvedStage {
         }
     }
 
+    /// How the tenant is asked for what is missing, if that is what to do.
+    #[must_use]
+    pub fn asks(&self) -> Option<ResolvedAsk> {
+        match &self.work {
+            ResolvedWork::ValidateContext { ask, .. } => *ask,
+            _ => None,
+        }
+    }
+
     /// Which past events its prompt sees, if any.
     #[must_use]
     pub fn retrieves(&self) -> Option<ResolvedRetrieve> {
@@ -163,6 +175,16 @@ impl ResolvedStage {
             ResolvedWork::Container { .. } | ResolvedWork::Broadcast { .. } => None,
         }
     }
+}
+
+/// How a tenant is asked for what is missing.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedAsk {
+    /// How long answers are waited for in each round, in milliseconds.
+    pub answer_within_millis: u64,
+    /// What to do when nobody has answered by then.
+    pub on_timeout: OnTimeout,
 }
 
 /// Which past events a prompt sees.

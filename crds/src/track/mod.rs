@@ -10,7 +10,9 @@ pub use judge::{Dimension, Judge, ModelParameters, ModelRole};
 pub use pods::{Resources, SecretRef, Toleration, WorkerTemplate};
 pub use retry::{Backoff, ModelRetry, QualityRetry, Retry, TryBudget};
 pub use selector::{LabelExpression, LabelOperator, LabelSelector, Level, Priority, TrackSelector};
-pub use stage::{Broadcast, Channel, ContainerWork, ForEach, Generate, OnMissing, Retrieve, Stage, ValidateContext, Webhook};
+pub use stage::{
+    Broadcast, Channel, ContainerWork, ForEach, Generate, OnMissing, OnTimeout, Retrieve, Stage, ValidateContext, Webhook,
+};
 
 use crate::GoDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;

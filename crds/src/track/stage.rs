@@ -46,8 +46,9 @@ pub struct Stage {
 /// Checks whether a batch says enough to work with. The model answers `{complete, gaps}`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.onMissing == 'Ask' || (!has(self.answerWithin) && !has(self.onTimeout))").message("answerWithin and onTimeout are about questions: leave them out, or set onMissing: Ask"))]
 pub struct ValidateContext {
-    /// Key of the prompt in `promptsFrom`.
+    /// Key of the prompt in `promptsFrom`. What the tenant has answered before is its `context`, by question id.
     #[schemars(length(min = 1, max = 128))]
     pub prompt: String,
     /// Role of the model. Default: the first of `models`.
@@ -58,13 +59,34 @@ pub struct ValidateContext {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "crate::manifests::free_form")]
     pub vars: BTreeMap<String, serde_json::Value>,
-    /// What to do when something is missing: `Proceed` with the gaps on record, or `Fail` the run.
+    /// What to do when something is missing: `Ask` the tenant and wait without a pod, `Proceed` with the gaps on record, or `Fail` the
+    /// run.
     pub on_missing: OnMissing,
+    /// With `onMissing: Ask`: how long answers are waited for, in each of at most three rounds of questions. It is no active time, but
+    /// counts for `limits.deadline`. Default 72h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_within: Option<GoDuration>,
+    /// With `onMissing: Ask`: what to do when nobody has answered by then, or when something is still missing after three rounds of
+    /// questions. Default `Proceed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_timeout: Option<OnTimeout>,
+}
+
+/// What to do when nobody answers.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnTimeout {
+    /// Go on; later prompts see the gaps in this stage's output.
+    #[default]
+    Proceed,
+    /// Fail the run with reason `ContextTimeout`.
+    Fail,
 }
 
 /// What to do when context is missing.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnMissing {
+    /// Ask the tenant: a Questionnaire is made, and the run waits until it is answered.
+    Ask,
     /// Go on; later prompts see the gaps in this stage's output.
     Proceed,
     /// Fail the run with reason `ContextIncomplete`.

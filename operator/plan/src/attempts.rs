@@ -81,6 +81,7 @@ mod tests {
             attempts: Vec::new(),
             lists: Default::default(),
             targets: None,
+            questionnaire: None,
         };
         for (attempt, score) in [(1, 500), (2, 650), (3, 600), (4, 610), (5, 620)] {
             push(&mut stage, judged(attempt, score));

@@ -241,7 +241,7 @@ fn next_try(draft: &mut Draft<'_>, revision: &Revision) {
 }
 
 fn create(draft: &mut Draft<'_>, revision: &Revision, try_: u32, name: String) {
-    if let Some(refusal) = draft.observed.refusal.as_ref().filter(|refusal| refusal.job == name) {
+    if let Some(refusal) = draft.observed.refusal.as_ref().filter(|refusal| refusal.name == name) {
         let message = format!("the API server refused Job {name}: {}", refusal.message);
         return refused(draft, try_, &message);
     }

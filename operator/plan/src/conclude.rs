@@ -64,7 +64,10 @@ pub(crate) fn outcome(draft: &mut Draft<'_>, revision: &Revision, open: &OpenTry
     if let Some(arrived) = accepted(draft, open, job) {
         return Some(Outcome::Reported { result: Box::new(arrived.result), arrived_at: arrived.arrived_at });
     }
-    if let Some(ended) = ended(job) {
+    if let Some(mut ended) = ended(job) {
+        if job.pods.iter().flat_map(|pod| &pod.results).any(|result| is_of(result, draft, open) && result.lacks_questions()) {
+            ended = ("QuestionsMissing", "its pod found gaps, and the stream has no questions about them".into());
+        }
         let lost = lost_unless_unknown(draft, ended.0, ended.1);
         // Not before the stream was asked: a result counts only while its pod is seen under the Job.
         if lost.is_some() && job.ended.is_none() {
@@ -94,16 +97,15 @@ pub(crate) fn lost(class: ErrorClass, reason: &str, message: String) -> ResultEr
 }
 
 fn accepted(draft: &mut Draft<'_>, open: &OpenTry, job: &JobView) -> Option<ArrivedResult> {
-    let from_pods = job.pods.iter().flat_map(|pod| pod.results.clone());
+    // A pod's last words have no room for questions: those that ask count only where the questions are.
+    let asks = draft.revision().and_then(|revision| revision.stage(&open.stage)).is_some_and(|stage| stage.asks().is_some());
+    let from_pods = job.pods.iter().flat_map(|pod| &pod.results);
+    let from_pods = from_pods.filter(|result| !(asks && result.lacks_questions())).cloned();
     let from_pods = from_pods.map(|result| ArrivedResult { result, arrived_at: draft.now });
     let arrived: Vec<_> = draft.observed.results.iter().cloned().chain(from_pods).collect();
     for candidate in arrived {
         let result = &candidate.result;
-        let is_open = result.run == draft.run.uid
-            && result.stage == open.stage
-            && (result.attempt, result.try_) == (open.attempt, open.try_)
-            && result.index == 0;
-        if !is_open {
+        if !is_of(result, draft, open) {
             draft.out.ignored.push(IgnoredResult { reason: Ignored::NotOpen, result: candidate.result });
         } else if !job.pods.iter().any(|pod| pod.uid == result.pod) {
             draft.wake_at.push(later(draft.now, 200));
@@ -113,6 +115,11 @@ fn accepted(draft: &mut Draft<'_>, open: &OpenTry, job: &JobView) -> Option<Arri
         }
     }
     None
+}
+
+fn is_of(result: &StageResult, draft: &Draft<'_>, open: &OpenTry) -> bool {
+    let is_open = result.stage == open.stage && (result.attempt, result.try_) == (open.attempt, open.try_);
+    is_open && result.run == draft.run.uid && result.index == 0
 }
 
 fn ended(job: &JobView) -> Option<(&'static str, String)> {
@@ -151,7 +158,11 @@ pub(crate) fn start_limit(revision: &Revision, waiting: &Waiting) -> (ErrorClass
 pub(crate) fn never_started(waiting: &Waiting, class: ErrorClass, limit: u64) -> ResultError {
     let limit = trackway_crds::duration::for_people(limit);
     let reason = if waiting.reason.is_empty() { "StartTimeout" } else { waiting.reason.as_str() };
-    let detail = if waiting.message.is_empty() { "no pod was made" } else { waiting.message.as_str() };
+    let detail = match (waiting.reason.is_empty(), waiting.message.is_empty()) {
+        (_, false) => waiting.message.as_str(),
+        (true, true) => "no pod was made",
+        (false, true) => "its node says no more than that",
+    };
     lost(class, reason, format!("its pod did not start within {limit}: {detail}"))
 }
 

@@ -6,6 +6,7 @@ use crate::{
     events::EventReason,
     fan_out, finish,
     plan::Draft,
+    questions,
     timing::{account, later, millis_between},
     tokens,
 };
@@ -76,6 +77,14 @@ pub(crate) fn usable(result: &StageResult, resolved: &ResolvedStage) -> Result<B
         message,
         retry_after_millis: None,
     };
+    if result.phase != ResultPhase::Error && resolved.asks().is_some() && result.lacks_questions() {
+        return Err(ResultError {
+            class: ErrorClass::Infrastructure,
+            reason: "QuestionsMissing".into(),
+            message: "the worker reported gaps without questions".into(),
+            retry_after_millis: None,
+        });
+    }
     match (result.phase, &resolved.judge) {
         (ResultPhase::Error, _) => Err(result.error.clone().unwrap_or_else(|| ResultError {
             class: ErrorClass::Infrastructure,
@@ -109,7 +118,7 @@ pub(crate) fn weigh(resolved: &ResolvedStage, scores: &BTreeMap<String, Score>) 
     (overall, accepted)
 }
 
-fn judge(draft: &mut Draft<'_>, revision: &Revision, index: usize, result: StageResult, scores: BTreeMap<String, Score>) {
+fn judge(draft: &mut Draft<'_>, revision: &Revision, index: usize, mut result: StageResult, scores: BTreeMap<String, Score>) {
     let Some(resolved) = revision.stage(&draft.status.stages[index].name) else { return };
     let (overall, accepted) = weigh(resolved, &scores);
     let lists = match lists(&result, resolved, revision) {
@@ -118,18 +127,32 @@ fn judge(draft: &mut Draft<'_>, revision: &Revision, index: usize, result: Stage
         Err(_) => BTreeMap::new(),
     };
     let gaps = result.gaps.unwrap_or(0);
+    let asked = std::mem::take(&mut result.questions);
     let stage = &mut draft.status.stages[index];
-    stage.used.quality += u32::from(resolved.judge.is_some());
     stage.input.clone_from(&result.input);
-    record(stage, result, overall, scores, accepted);
+    let asks = resolved.asks().filter(|_| accepted && gaps > 0);
+    let again = asks.filter(|_| questions::rounds(stage) < questions::MAX_ROUNDS);
+    let verdict = match (accepted, again) {
+        (false, _) => Verdict::Retry,
+        (true, None) => Verdict::Advance,
+        (true, Some(_)) => Verdict::Ask,
+    };
+    stage.used.quality += u32::from(resolved.judge.is_some() && verdict != Verdict::Ask);
+    record(stage, result, overall, scores, verdict);
     if !accepted {
-        another_attempt(draft, index, resolved);
+        return another_attempt(draft, index, resolved);
+    }
+    stage.lists = lists;
+    if let Some(ask) = again {
+        questions::ask(draft, index, ask, asked);
+    } else if let Some(ask) = asks {
+        let message = format!("{gaps} things are still missing after {} rounds of questions", questions::MAX_ROUNDS);
+        questions::give_up(draft, revision, index, ask.on_timeout, &message);
     } else if gaps > 0 && matches!(resolved.work, ResolvedWork::ValidateContext { on_missing: OnMissing::Fail, .. }) {
         let message =
             format!("{gaps} things are missing from the batch's context; the stage's output lists them (onMissing: Fail)");
         fail_stage(draft, index, None, ErrorClass::Permanent, "ContextIncomplete", &message);
     } else {
-        draft.status.stages[index].lists = lists;
         accept(draft, index);
     }
 }
@@ -160,7 +183,13 @@ fn lists(result: &StageResult, resolved: &ResolvedStage, revision: &Revision) ->
     revision.fan_outs_over(&resolved.name).map(list).collect()
 }
 
-fn record(stage: &mut StageStatus, result: StageResult, overall: Option<Score>, scores: BTreeMap<String, Score>, accepted: bool) {
+fn record(
+    stage: &mut StageStatus,
+    result: StageResult,
+    overall: Option<Score>,
+    scores: BTreeMap<String, Score>,
+    verdict: Verdict,
+) {
     let Some(attempt) = attempts::in_work_mut(stage) else { return };
     attempt.score = overall;
     attempt.dimensions = scores;
@@ -168,10 +197,10 @@ fn record(stage: &mut StageStatus, result: StageResult, overall: Option<Score>, 
     attempt.tokens = Some(result.tokens);
     attempt.output = result.output;
     attempt.record = result.record;
-    attempt.verdict = Some(if accepted { Verdict::Advance } else { Verdict::Retry });
+    attempt.verdict = Some(verdict);
 }
 
-fn accept(draft: &mut Draft<'_>, index: usize) {
+pub(crate) fn accept(draft: &mut Draft<'_>, index: usize) {
     let now = draft.now;
     let stage = &mut draft.status.stages[index];
     stage.phase = StagePhase::Succeeded;
@@ -192,13 +221,14 @@ fn another_attempt(draft: &mut Draft<'_>, index: usize, resolved: &ResolvedStage
     let max = resolved.retry.quality_max_attempts;
     let threshold = resolved.judge.as_ref().map(|judge| judge.threshold).unwrap_or_default();
     let (name, attempt, scored) = (stage.name.clone(), last.attempt, describe_score(last));
-    if attempt >= max {
+    let judged = stage.used.quality;
+    if judged >= max {
         let best = attempts::best(stage).and_then(|best| best.score).unwrap_or_default();
-        let message = format!("best of {attempt} attempts scored {best}, needs {threshold}; last: {scored}");
+        let message = format!("best of {judged} attempts scored {best}, needs {threshold}; last: {scored}");
         fail_stage(draft, index, None, ErrorClass::Quality, "QualityExhausted", &message);
         return;
     }
-    let note = format!("{name}: attempt {attempt} of {max} scored {scored}, needs {threshold}");
+    let note = format!("{name}: attempt {judged} of {max} scored {scored}, needs {threshold}");
     draft.out.why.push(note.clone());
     draft.event(EventReason::StageRetried, format!("{name}/{attempt}"), note);
 }

@@ -15,11 +15,13 @@ pub enum EventReason {
     StageFailed,
     /// A target of a fan-out failed for good.
     TargetFailed,
+    /// The tenant was asked for what is missing; the run waits.
+    WaitingForContext,
     /// The debugger explained the failure.
     Diagnosed,
     /// The run is suspended.
     Suspended,
-    /// The run goes on.
+    /// The run goes on: it is no longer suspended, or no longer waits for answers.
     Resumed,
     /// The run ended well.
     Succeeded,
@@ -40,6 +42,7 @@ impl EventReason {
             Self::StageRetried => "StageRetried",
             Self::StageFailed => "StageFailed",
             Self::TargetFailed => "TargetFailed",
+            Self::WaitingForContext => "WaitingForContext",
             Self::Diagnosed => "Diagnosed",
             Self::Suspended => "Suspended",
             Self::Resumed => "Resumed",

@@ -7,6 +7,7 @@ use crate::{
     events::EventReason,
     fan_out,
     observed::RevisionView,
+    open::idle_millis,
     plan::Draft,
     timing::{millis_between, pause_clock},
 };
@@ -52,6 +53,9 @@ fn close(draft: &mut Draft<'_>, phase: Phase) -> String {
             .is_some_and(|open| open.job_uid.is_some() && open.millis.is_none())
         {
             decide::close_try(draft, index, &ResultMillis::default(), now);
+        } else if draft.status.stages[index].waits_for().is_some() {
+            let idle = idle_millis(draft);
+            draft.status.stages[index].millis.waiting += idle;
         }
         let stage = &mut draft.status.stages[index];
         stage.phase = StagePhase::Stopped;

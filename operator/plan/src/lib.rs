@@ -6,13 +6,15 @@
 //!              (result, lost, late)     (budgets)   (Job by name)        (summary, conditions, size)
 //!            fan_out: the same for many targets, a wave of them at a time
 //!            catch: the same for the debugger, once a stage has failed for good
+//!            questions: what is missing is asked for, and waited for without a pod
 //! ```
 //!
 //! A [`Plan`] leaves no choice to whoever applies it. Its parts are applied in this order:
 //! 1. `create`: a Job, suspended. Nothing else is in such a plan; with the Job seen, plan again.
-//! 2. `status`: one fenced write. It records the Job's uid, so from here on the Job may run.
-//! 3. `after`: releases and deletions, each by uid.
-//! 4. `events`.
+//! 2. `ask`: a Questionnaire and its record, created or joined. What a status waits for is there before it waits.
+//! 3. `status`: one fenced write. It records the Job's uid, so from here on the Job may run.
+//! 4. `after`: releases and deletions, each by uid.
+//! 5. `events`.
 
 mod assignment;
 mod attempts;
@@ -27,6 +29,7 @@ mod finish;
 mod observed;
 mod open;
 mod plan;
+mod questions;
 mod shed;
 mod summary;
 mod timing;
@@ -38,7 +41,7 @@ pub use check::{
 };
 pub use events::{EventNote, EventReason};
 pub use fan_out::{wave_targets, wave_text};
-pub use observed::{ArrivedResult, Finished, JobView, Observed, PodView, Refusal, RevisionView, Run, Waiting};
-pub use plan::{After, Ignored, IgnoredResult, JobIntent, Plan, plan};
+pub use observed::{ArrivedResult, Finished, JobView, Observed, PodView, QuestionnaireView, Refusal, RevisionView, Run, Waiting};
+pub use plan::{After, Asking, Ignored, IgnoredResult, JobIntent, Plan, plan};
 pub use shed::stored_bytes;
 pub use summary::summarize;

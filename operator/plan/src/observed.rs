@@ -35,7 +35,9 @@ pub struct Observed {
     pub results: Vec<ArrivedResult>,
     /// Whether the stream could be asked. While it cannot, a missing result proves nothing.
     pub results_known: bool,
-    /// The API server refused to create the Job the last plan wanted.
+    /// Where the questionnaire stands that the status waits for.
+    pub questionnaire: QuestionnaireView,
+    /// What the last plan wanted to create was refused.
     pub refusal: Option<Refusal>,
 }
 
@@ -61,6 +63,18 @@ pub enum RevisionView {
         /// Name of its ConfigMap.
         name: String,
     },
+}
+
+/// Where a questionnaire stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QuestionnaireView {
+    /// Nobody could be asked, or the status waits for none.
+    #[default]
+    Unknown,
+    /// Not all of it is answered.
+    Open,
+    /// All of it is answered, since then.
+    Answered(Timestamp),
 }
 
 /// A Job as seen.
@@ -132,11 +146,11 @@ pub struct ArrivedResult {
     pub arrived_at: Timestamp,
 }
 
-/// The API server said no to a Job.
+/// The API server said no to a Job, or somebody said no to a questionnaire, and would again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Name of the Job.
-    pub job: String,
+    /// Name of the Job or Questionnaire.
+    pub name: String,
     /// What it said.
     pub message: String,
 }

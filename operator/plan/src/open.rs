@@ -8,6 +8,7 @@ use crate::{
     events::EventReason,
     fan_out, finish,
     plan::{After, Draft, JobIntent},
+    questions,
     timing::{later, millis_between, pause_clock},
     tokens,
 };
@@ -49,6 +50,9 @@ pub(crate) fn next_try(draft: &mut Draft<'_>, revision: &Revision) {
     }
     if draft.before.phase == Some(Phase::Suspended) {
         draft.event(EventReason::Resumed, format!("run/{}", draft.run.generation), "spec.suspend is false again");
+    }
+    if questions::hold(draft, revision) {
+        return;
     }
     if let Some(at) = not_before(draft).filter(|at| draft.now < *at) {
         return back_off(draft, revision, at);
@@ -126,7 +130,7 @@ pub(crate) fn suspend(draft: &mut Draft<'_>, revision: &Revision) {
 }
 
 fn create(draft: &mut Draft<'_>, revision: &Revision, next: &Next, name: String) {
-    if let Some(refusal) = draft.observed.refusal.as_ref().filter(|refusal| refusal.job == name) {
+    if let Some(refusal) = draft.observed.refusal.as_ref().filter(|refusal| refusal.name == name) {
         let message = format!("the API server refused Job {name}: {}", refusal.message);
         return refused(draft, revision, next, message);
     }
@@ -219,6 +223,7 @@ pub(crate) fn push_stage<'s>(draft: &'s mut Draft<'_>, name: &str) -> &'s mut St
         attempts: Vec::new(),
         lists: BTreeMap::new(),
         targets: None,
+        questionnaire: None,
     };
     draft.status.stages.push_mut(stage)
 }
@@ -227,11 +232,17 @@ fn open_attempt(draft: &mut Draft<'_>, next: &Next, job_uid: Option<String>) {
     let idle = idle_millis(draft);
     let now = MicroTime(draft.now);
     let paused = draft.before.phase == Some(Phase::Suspended);
+    let waited = draft.status.stages.last().is_some_and(|stage| stage.waits_for().is_some());
     let stage = match attempts::running(&draft.status.stages) {
         Some(index) => &mut draft.status.stages[index],
         None => push_stage(draft, &next.stage),
     };
-    *(if paused { &mut stage.millis.paused } else { &mut stage.millis.queued }) += idle;
+    let millis = &mut stage.millis;
+    *(match (waited, paused) {
+        (true, _) => &mut millis.waiting,
+        (false, true) => &mut millis.paused,
+        (false, false) => &mut millis.queued,
+    }) += idle;
     stage.not_before = None;
     if let Some(open) = attempts::in_work_mut(stage) {
         open.try_ = next.try_;
@@ -270,6 +281,8 @@ pub(crate) fn idle_millis(draft: &Draft<'_>) -> u64 {
         return if waited { millis_between(draft.run.created_at, draft.now) } else { 0 };
     };
     let attempt = last.attempts.last().map(|last| later(last.started_at.0, last.millis.unwrap_or(0)));
-    let ended = last.targets.as_ref().map(|targets| targets.accounted_until.0).or(attempt);
+    // A stage that waited for answers in vain ended long after its last attempt.
+    let given_up = last.questionnaire.as_ref().and(last.completed_at.as_ref()).map(|at| at.0);
+    let ended = last.targets.as_ref().map(|targets| targets.accounted_until.0).or(given_up).or(attempt);
     ended.map_or(0, |ended| millis_between(ended, draft.now))
 }

@@ -5,14 +5,14 @@ use crate::{
     events::{EventNote, EventReason},
     fan_out, finish,
     observed::{JobView, Observed, RevisionView, Run},
-    open, shed, summary,
+    open, questions, shed, summary,
     timing::{later, millis_between, resume_clock},
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use std::time::Duration;
 use trackway_crds::{
-    contracts::{Assignment, ErrorClass, Revision, StageResult},
+    contracts::{Assignment, ErrorClass, Question, Revision, StageResult},
     names,
     status::{AttemptStatus, BatchRunStatus, Failure, MAX_MESSAGE_BYTES, Phase, StagePhase},
     text,
@@ -28,8 +28,10 @@ const LINGER_MILLIS: u64 = 60_000;
 /// What to do, in the order of the fields. See the crate's documentation.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// A Job to create suspended. When present, `status`, `after` and `events` are empty: plan again with the Job seen.
+    /// A Job to create suspended. When present, everything but `why` and `ignored` is empty: plan again with the Job seen.
     pub create: Option<JobIntent>,
+    /// A questionnaire that must be there before the status waits for it. Refused for good: plan again with the refusal.
+    pub ask: Option<Asking>,
     /// The status to write, fenced by the resourceVersion it was computed from.
     pub status: Option<BatchRunStatus>,
     /// What is safe once the status is written.
@@ -42,6 +44,17 @@ pub struct Plan {
     pub why: Vec<String>,
     /// Results that did not count.
     pub ignored: Vec<IgnoredResult>,
+}
+
+/// A questionnaire that the run's tenant is to answer, to create or, where another run has asked the same, to join.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asking {
+    /// Its name, a function of tenant, subject and questions.
+    pub name: String,
+    /// What is asked.
+    pub questions: Vec<Question>,
+    /// It is open until then at least.
+    pub expires_at: Timestamp,
 }
 
 /// A Job to create, suspended.
@@ -161,6 +174,8 @@ fn work(draft: &mut Draft<'_>, revision: &Revision) {
         fan_out::advance(draft, revision);
     } else if let Some(outcome) = conclude::open_try(draft, revision) {
         decide::decide(draft, revision, outcome);
+    } else {
+        questions::conclude(draft, revision);
     }
     if !draft.has_ended() && !fan_out::is_open(&draft.status) {
         open::next_try(draft, revision);
@@ -332,6 +347,7 @@ impl<'a> Draft<'a> {
                 self.out.status = Some(self.status.clone());
             }
         } else {
+            self.out.ask = None;
             self.out.events.clear();
             self.out.after.clear();
         }

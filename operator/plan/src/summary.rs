@@ -52,5 +52,5 @@ fn lowest_accepted(stages: &[StageStatus]) -> Option<Score> {
 
 fn retries(stage: &StageStatus) -> u32 {
     let targets = stage.targets.as_ref().map_or(0, |targets| targets.retries);
-    targets + stage.attempts.last().map_or(0, |last| last.attempt.saturating_sub(1))
+    targets + stage.retries()
 }

@@ -69,7 +69,15 @@ fn stage(n: usize) -> StageStatus {
         phase: StagePhase::Succeeded,
         started_at: moment(),
         completed_at: Some(moment()),
-        millis: StageMillis { queued: MANY, pod_start: MANY, generate: MANY, judge: MANY, operator: MANY, paused: MANY },
+        millis: StageMillis {
+            queued: MANY,
+            pod_start: MANY,
+            generate: MANY,
+            judge: MANY,
+            operator: MANY,
+            paused: MANY,
+            waiting: MANY,
+        },
         input: Some(reference("input")),
         output: Some(reference("output")),
         used: Used { quality: 10, infrastructure: 30, model: 30, judge: 30, tokens: MANY },
@@ -77,6 +85,7 @@ fn stage(n: usize) -> StageStatus {
         attempts: (8..8 + ATTEMPTS).map(attempt).collect(),
         lists: Default::default(),
         targets: None,
+        questionnaire: None,
     }
 }
 
@@ -258,6 +267,7 @@ fn diagnosis_result(diagnosis: Diagnosis) -> StageResult {
         output: None,
         record: None,
         gaps: None,
+        questions: Vec::new(),
         key: None,
         lists: Default::default(),
         diagnosis: Some(diagnosis),

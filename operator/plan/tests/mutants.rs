@@ -23,7 +23,7 @@ use trackway_crds::{
     ledger::Ledger,
     status::{Phase, StagePhase, StageStatus},
 };
-use trackway_plan::{After, Observed, Plan, PodView, RevisionView, Run, plan};
+use trackway_plan::{After, Observed, Plan, PodView, QuestionnaireView, RevisionView, Run, plan};
 
 /// Worlds in which each mistake is looked for.
 const SEEDS: u64 = 60;
@@ -59,8 +59,47 @@ fn mutants() -> Vec<Mutant> {
         plans("writes to finished runs", finishes_twice),
         plans("takes every missing result for a lost one", impatient),
     ];
+    all.extend(waiting(plans));
     all.extend(wide(plans));
     all
+}
+
+/// Mistakes of waiting for answers.
+fn waiting(plans: fn(&'static str, Planner) -> Mutant) -> Vec<Mutant> {
+    let real = Conduct::REAL;
+    vec![
+        plans("lets the active clock run while it waits for answers", waits_on_the_clock),
+        plans("goes on before anybody has answered", takes_silence_for_an_answer),
+        plans("takes a questionnaire for open whatever it is", deaf_to_answers),
+        Mutant {
+            name: "waits for a questionnaire that it does not make",
+            conduct: Conduct { waits_before_asking: true, ..real },
+        },
+        Mutant { name: "never looks whether it is answered", conduct: Conduct { never_asks_again: true, ..real } },
+    ]
+}
+
+fn waits_on_the_clock(run: &Run<'_>, status: &BatchRunStatus, observed: &Observed, now: Timestamp) -> Plan {
+    let mut plan = plan(run, status, observed, now);
+    let waits = plan.status.as_mut().filter(|status| status.phase == Some(Phase::WaitingForContext));
+    waits.into_iter().for_each(|after| after.deadline_at = after.deadline_at.take().or_else(|| status.deadline_at.clone()));
+    plan
+}
+
+fn takes_silence_for_an_answer(run: &Run<'_>, status: &BatchRunStatus, observed: &Observed, now: Timestamp) -> Plan {
+    let mut observed = observed.clone();
+    if observed.questionnaire == QuestionnaireView::Open {
+        observed.questionnaire = QuestionnaireView::Answered(now);
+    }
+    plan(run, status, &observed, now)
+}
+
+fn deaf_to_answers(run: &Run<'_>, status: &BatchRunStatus, observed: &Observed, now: Timestamp) -> Plan {
+    let mut observed = observed.clone();
+    if let QuestionnaireView::Answered(_) = observed.questionnaire {
+        observed.questionnaire = QuestionnaireView::Open;
+    }
+    plan(run, status, &observed, now)
 }
 
 /// Mistakes of fan-out and catch.

@@ -5,7 +5,7 @@ use trackway_crds::{GoDuration, contracts::ResolvedLimits, track::Limits};
 
 pub(crate) const SECOND: u64 = 1_000;
 pub(crate) const MINUTE: u64 = 60 * SECOND;
-const HOUR: u64 = 60 * MINUTE;
+pub(crate) const HOUR: u64 = 60 * MINUTE;
 
 /// The limits of a run.
 pub(crate) fn limits(limits: Option<&Limits>, faults: &mut Faults) -> ResolvedLimits {

@@ -4,6 +4,7 @@
 //! condition (or one `trackway lint`) is enough to mend it. The operator publishes the result as an immutable ConfigMap; the
 //! command line uses the same code without a cluster.
 
+mod ask;
 mod broadcast;
 mod container;
 mod durations;

@@ -1,7 +1,7 @@
 //! The rules that Kubernetes enforces by CEL and list keys, said here so that they hold without a cluster too.
 
 use crate::{
-    broadcast,
+    ask, broadcast,
     fault::{Fault, Faults, Reason},
     for_each, pods,
 };
@@ -38,6 +38,7 @@ pub fn check_spec(track_name: &str, spec: &TrackSpec) -> Vec<Fault> {
     for (index, stage) in spec.stages.iter().enumerate() {
         let path = format!("spec.stages[{index}]");
         check_stage(&path, stage, &mut faults);
+        ask::check(stage, &path, &mut faults);
         for_each::check(&spec.stages, index, &path, &mut faults);
         broadcast::check(&spec.stages, index, &path, &mut faults);
     }

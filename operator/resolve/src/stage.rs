@@ -1,7 +1,7 @@
 //! One stage after the other: what a prompt may name depends on the stages before it.
 
 use crate::{
-    broadcast, container,
+    ask, broadcast, container,
     durations::{MINUTE, SECOND, at_least, at_least_a_second},
     fault::{Faults, Reason, list},
     for_each, judge,
@@ -151,14 +151,15 @@ impl<'a> Stages<'a> {
             return Some(Prompted { path, prompt, model, vars, retrieves, resolved, output });
         }
         let context = stage.validate_context.as_ref()?;
-        let on_missing = context.on_missing;
+        let path = format!("{path}.validateContext");
+        let (on_missing, ask) = (context.on_missing, ask::resolve(context, self.spec.limits.as_ref(), &path, self.faults));
         Some(Prompted {
-            path: format!("{path}.validateContext"),
+            path,
             prompt: &context.prompt,
             model: context.model.as_deref(),
             vars: &context.vars,
             retrieves: false,
-            resolved: Box::new(move |model, prompt| ResolvedWork::ValidateContext { model, prompt, on_missing }),
+            resolved: Box::new(move |model, prompt| ResolvedWork::ValidateContext { model, prompt, on_missing, ask }),
             output: Output::Schema(context_answer_schema()),
         })
     }

@@ -49,9 +49,9 @@ pub(crate) async fn create(
             let found = within(&format!("read Job {}", intent.name), context.job_api.get(&intent.name)).await?;
             Ok(Created::Exists(Box::new(found)))
         }
-        Err(ApiError::Permanent { reason, .. }) => Ok(Created::Refused(Refusal { job: intent.name.clone(), message: reason })),
+        Err(ApiError::Permanent { reason, .. }) => Ok(Created::Refused(Refusal { name: intent.name.clone(), message: reason })),
         Err(ApiError::Transient { reason, .. }) if reason.contains("exceeded quota") => {
-            Ok(Created::Refused(Refusal { job: intent.name.clone(), message: reason }))
+            Ok(Created::Refused(Refusal { name: intent.name.clone(), message: reason }))
         }
         Err(error) => Err(error.into()),
     }

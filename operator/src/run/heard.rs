@@ -14,8 +14,8 @@ const EARLY: SignedDuration = SignedDuration::from_secs(30);
 const STRANGER: SignedDuration = SignedDuration::from_secs(10);
 /// Most subjects of one run; more than can be open are somebody's mistake.
 const MOST: usize = 2048;
-/// Most bytes of a result; ours have a quarter of it.
-const MAX_BYTES: usize = 16 << 10;
+/// Most bytes of a result; ours have two thirds of it, most of that questions.
+const MAX_BYTES: usize = 24 << 10;
 
 /// What was heard of one run.
 #[derive(Debug, Default)]

@@ -14,8 +14,14 @@ mod view;
 
 pub(crate) use memory::Memory;
 
-use crate::{args::Args, metrics::Metrics, revisions::Revisions};
+use crate::{
+    args::Args,
+    metrics::Metrics,
+    questionnaire::{self, AskError},
+    revisions::Revisions,
+};
 use apply::{ApplyError, Created};
+use futures::channel::mpsc::UnboundedSender;
 use jiff::Timestamp;
 use k8s_openapi::api::{
     batch::v1::Job,
@@ -23,11 +29,15 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, ResourceExt,
-    runtime::{controller::Action, events::Recorder, reflector::Store},
+    runtime::{
+        controller::Action,
+        events::Recorder,
+        reflector::{ObjectRef, Store},
+    },
 };
 use observe::ObserveError;
 use std::{sync::Arc, time::Duration};
-use trackway_crds::{BatchRun, Track, status::Phase};
+use trackway_crds::{BatchRun, Questionnaire, Track, status::Phase};
 use trackway_nats::Nats;
 use trackway_plan::{Fault, Observed, Plan, Run, check, plan};
 
@@ -46,6 +56,9 @@ pub(crate) struct Context {
     pub(crate) run_api: Api<BatchRun>,
     pub(crate) job_api: Api<Job>,
     pub(crate) config_maps: Api<ConfigMap>,
+    pub(crate) questionnaires: Api<Questionnaire>,
+    /// Tells who looks after a questionnaire that runs came or went.
+    pub(crate) poke: UnboundedSender<ObjectRef<Questionnaire>>,
     pub(crate) jobs: Store<Job>,
     pub(crate) pods: Store<Pod>,
     pub(crate) tracks: Store<Track>,
@@ -73,6 +86,8 @@ pub(crate) enum Error {
     Check(Fault),
     #[error("apply: {0}")]
     Apply(#[from] ApplyError),
+    #[error("ask: {0}")]
+    Ask(#[from] AskError),
     #[error("the run has no uid")]
     NoUid,
     #[error("no end after {ROUNDS} rounds")]
@@ -85,6 +100,7 @@ impl Error {
             Self::Observe(_) => "observe",
             Self::Check(_) => "check",
             Self::Apply(_) => "apply",
+            Self::Ask(_) => "ask",
             Self::NoUid | Self::Rounds => "reconcile",
         }
     }
@@ -120,6 +136,13 @@ pub(crate) async fn reconcile(cached: Arc<BatchRun>, context: Arc<Context>) -> R
             see(&context, &uid, &mut observed, created);
             continue;
         }
+        if let Some(asking) = &next.ask
+            && let Some(refusal) = questionnaire::ask(&context, &run, asking).await?
+        {
+            observed.refusal = Some(refusal);
+            continue;
+        }
+        poke(&context, &run, &next);
         if let Some(status) = next.status.clone() {
             run = Arc::new(apply::write(&context, &run, &uid, status).await?);
         }
@@ -139,6 +162,16 @@ pub(crate) fn error_policy(run: Arc<BatchRun>, error: &Error, context: Arc<Conte
     tracing::warn!(run = run.name_any(), %error, "reconcile ended early, tries again");
     Metrics::count(&context.metrics.errors, error.step());
     Action::requeue(RETRY)
+}
+
+/// A questionnaire shows how many wait for it.
+fn poke(context: &Context, run: &BatchRun, plan: &Plan) {
+    let Some(after) = &plan.status else { return };
+    let stages = run.status.iter().chain([after]).flat_map(|status| &status.stages);
+    for asked in stages.filter_map(|stage| stage.waits_for()) {
+        // Nobody listens any more only when the process ends.
+        let _ = context.poke.unbounded_send(ObjectRef::new(&asked.name).within(&context.namespace));
+    }
 }
 
 fn planned(run: &BatchRun, uid: &str, observed: &Observed) -> Plan {

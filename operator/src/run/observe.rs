@@ -5,7 +5,7 @@ use super::{
     open::{Open, Owner},
     results, view,
 };
-use crate::revisions::RevisionError;
+use crate::{questionnaire, revisions::RevisionError};
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use std::{
@@ -35,7 +35,8 @@ pub(crate) async fn observe(context: &Context, run: &BatchRun, uid: &str) -> Res
     let open = Open::of(owner, &status).map_err(ObserveError::Results)?;
     let jobs = jobs(context, uid, &open, &revision).await?;
     let (results, results_known) = results::results(context, uid, &open, &jobs).await?;
-    Ok(Observed { revision, jobs, results, results_known, refusal: None })
+    let questionnaire = questionnaire::view(context, &status).await;
+    Ok(Observed { revision, jobs, results, results_known, questionnaire, refusal: None })
 }
 
 async fn revision(context: &Context, run: &BatchRun, status: &BatchRunStatus) -> Result<RevisionView, ApiError> {

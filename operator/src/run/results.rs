@@ -57,7 +57,8 @@ fn is_told_in_full(open: &OpenTry, jobs: &[&JobView]) -> bool {
 
 /// Whether the last words of a pod of `job` hold the result of `open`.
 fn tells(job: &JobView, open: &OpenTry) -> bool {
-    let mut results = job.pods.iter().flat_map(|pod| &pod.results);
+    // Questions have no room in last words: whoever is to hear them must hear the stream.
+    let mut results = job.pods.iter().flat_map(|pod| &pod.results).filter(|result| !result.lacks_questions());
     results.any(|result| (result.index, result.attempt, result.try_) == (open.index, open.attempt, open.try_))
 }
 

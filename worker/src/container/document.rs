@@ -8,6 +8,7 @@ use trackway_crds::{
 
 use crate::{
     AttemptJob, MAX_PROMPT_BYTES,
+    context::Context,
     failure::{Failure, Step},
     load::Loaded,
 };
@@ -16,10 +17,17 @@ use crate::{
 pub(super) struct Document {
     pub(super) bytes: Vec<u8>,
     pub(super) feedback: Option<Feedback>,
+    pub(super) context: Context,
 }
 
 impl Document {
-    pub(super) fn of(job: &AttemptJob, stage: &ResolvedStage, loaded: &Loaded, feedback: Option<Feedback>) -> Step<Self> {
+    pub(super) fn of(
+        job: &AttemptJob,
+        stage: &ResolvedStage,
+        loaded: &Loaded,
+        feedback: Option<Feedback>,
+        context: Context,
+    ) -> Step<Self> {
         let batch = &loaded.batch.batch;
         let mut document = Map::new();
         let mut put = |name: &str, value: Value| document.insert(name.to_owned(), value);
@@ -32,7 +40,7 @@ impl Document {
             }),
         );
         put("events", json!(loaded.batch.events));
-        put("context", json!({}));
+        put("context", json!(context));
         put("stages", json!(loaded.stages));
         if let Some(feedback) = &feedback {
             put("feedback", json!(feedback));
@@ -40,7 +48,7 @@ impl Document {
         let bytes = serde_json::to_vec(&document).map_err(|error| {
             Failure::permanent("DocumentInvalid", format!("the program's input cannot be written as JSON: {error}"))
         })?;
-        Ok(Self { bytes, feedback })
+        Ok(Self { bytes, feedback, context })
     }
 
     pub(super) fn sha256(&self) -> String {

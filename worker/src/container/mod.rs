@@ -25,10 +25,11 @@ use crate::{
     attempt::{Made, adopted, judge_output, kept, stage_of},
     calls::Calls,
     conclude::conclude,
+    context::answers,
     failure::{Failure, Step},
     generate::OutputShape,
     job::{Env, Task},
-    load::{Loaded, feedback, load},
+    load::{Loaded, context_of, feedback, load},
     report::Report,
     stored::Stored,
 };
@@ -102,9 +103,11 @@ impl<'a> Started<'a> {
             return Err(Failure::permanent("StageUnknown", format!("stage {} runs no program", stage.name)));
         }
         let stored = Stored::new(env.store, task)?;
-        let loaded = load(job, env.store).await?;
+        let mut loaded = load(job, env.store).await?;
+        loaded.context = Some(answers(job, env).await?);
         let feedback = feedback(task, &stored).await?;
-        let document = Document::of(job, stage, &loaded, feedback)?;
+        let context = context_of(task, &loaded, &stored).await?;
+        let document = Document::of(job, stage, &loaded, feedback, context)?;
         let hash = document.request_hash(job, stage);
         Ok(Self { task, stage, stored, loaded, document, hash })
     }
@@ -117,7 +120,7 @@ impl<'a> Started<'a> {
             stages: self.loaded.references.clone(),
             target: None,
             feedback: self.document.feedback.clone(),
-            context: std::collections::BTreeMap::new(),
+            context: self.document.context.clone(),
             retrieved: Vec::new(),
             system: None,
             user: self.document.told(),

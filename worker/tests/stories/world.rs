@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use trackway_crds::contracts::{Assignment, NameKind, Reference, Revision, StageResult, StoredName};
 use trackway_scripted_llm::{Kind, Rules, ScriptedLlm};
 use trackway_store::{Name, PayloadStore, Scope};
-use trackway_worker::{Access, AttemptJob, Models, Outside, Retriever, Webhooks, attempt_deadline, run_pod};
+use trackway_worker::{Access, Answers, AttemptJob, Models, Outside, Retriever, Webhooks, attempt_deadline, run_pod};
 
 /// The key every endpoint of these tests gets; it may appear nowhere.
 pub const API_KEY: &str = "sk-never-to-be-seen";

@@ -21,7 +21,10 @@ pub fn inv07_never_running_with_nothing(after: &BatchRunStatus, plan: &Plan) -> 
     faults.unless(7, plan.requeue.is_some(), || "an unfinished run is not looked at again".into());
     let running = after.stages.iter().find(|stage| stage.phase == StagePhase::Running);
     let open = running.is_some_and(|stage| stage.not_before.is_some() || !open_jobs_of(stage).is_empty());
-    let waits = matches!(after.phase, Some(Phase::Pending | Phase::Suspended | Phase::Diagnosing));
+    let waits = matches!(after.phase, Some(Phase::Pending | Phase::WaitingForContext | Phase::Suspended | Phase::Diagnosing));
+    if after.phase == Some(Phase::WaitingForContext) {
+        waits_rightly(&mut faults, after, running);
+    }
     faults.unless(7, open || waits || plan.create.is_some(), || "running with nothing running".into());
     let pauses = running.is_some_and(|stage| stage.not_before.is_some());
     let on_a_clock = after.deadline_at.is_some() || waits || plan.create.is_some() || pauses;
@@ -59,6 +62,14 @@ pub(super) fn inv11_diagnosing_has_a_deadline(before: &BatchRunStatus, after: &B
         faults.unless(11, ends, || format!("a failed stage led to {:?}", after.phase));
     }
     faults.0
+}
+
+/// A run that waits for answers names what it waits for and until when, holds no Job, and its active clock stands still.
+fn waits_rightly(faults: &mut Faults, after: &BatchRunStatus, running: Option<&StageStatus>) {
+    let names = running.is_some_and(|stage| stage.waits_for().is_some());
+    faults.unless(7, names, || "waits for answers to nothing".into());
+    faults.unless(7, running.is_none_or(|stage| open_jobs_of(stage).is_empty()), || "waits for answers with a Job".into());
+    faults.unless(7, after.deadline_at.is_none(), || "waits for answers while its active clock runs".into());
 }
 
 fn open_jobs_of(stage: &StageStatus) -> BTreeSet<&str> {

@@ -139,7 +139,7 @@ fn create(
     cut: Cut,
     (number, try_, name): (u32, u32, String),
 ) {
-    if let Some(refusal) = draft.observed.refusal.as_ref().filter(|refusal| refusal.job == name) {
+    if let Some(refusal) = draft.observed.refusal.as_ref().filter(|refusal| refusal.name == name) {
         let message = format!("the API server refused Job {name}: {}", refusal.message);
         return refused(draft, revision, fan_out, &cut, message);
     }

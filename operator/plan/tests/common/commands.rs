@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! stage NAME [threshold= attempts= min.DIMENSION= nojudge context=Fail|Proceed]      before `create run`
-//!     [foreach=STAGE.FIELD concurrency= perPod= tolerate=]
+//!     [foreach=STAGE.FIELD concurrency= perPod= tolerate=]   [context=Ask within= onTimeout=Fail]
 //! retry [infrastructure= model= judge= backoff=INITIAL,FACTOR,MAX]   limits [start= active= deadline= tokens=]   debugger timeout=
 //! track waits REASON "MESSAGE" | track ready | revision lost | create run [suspended]
 //! pod starts | pod waits REASON "MESSAGE" | pod ends ok|REASON "MESSAGE" | pod lost REASON | job gone | job suspended [job= at=POD]
 //! score N [DIMENSION=N generate= judge= tokens= gaps= list=FIELD:COUNT job= pod= feedback= by=message]     done [the same]
 //! error CLASS REASON "MESSAGE" [retryAfter= job= by=message]     diagnosis [confidence= found= dropped=]
 //! targets 0-3,7 score N | targets 5 error CLASS REASON "MESSAGE" [options as above]
+//! questionnaire answered | questionnaire unknown | questionnaire known | questionnaires refused "MESSAGE"
 //! suspend | resume | cancel | stream away | stream back | operator away | operator back | operator dies at create | wait
 //! jobs refused "MESSAGE" | jobs taken | name taken STAGE ATTEMPT TRY by foreign|spent|other-revision
 //! wave taken STAGE WAVE TRY by foreign|spent|stale
@@ -23,9 +24,9 @@ use super::{
 use std::collections::BTreeMap;
 use trackway_crds::{
     GoDuration, Score,
-    contracts::{ResolvedDebugger, ResolvedForEach, ResolvedStage, ResolvedWork, TargetAssignment, WaveAssignment},
+    contracts::{ResolvedDebugger, ResolvedForEach, ResolvedStage, TargetAssignment, WaveAssignment},
     names,
-    track::OnMissing,
+    track::{OnMissing, OnTimeout},
 };
 use trackway_plan::{Finished, JobView, PodView, Waiting};
 
@@ -132,19 +133,23 @@ fn stage(name: &str, flags: &[&str], options: &Options) -> ResolvedStage {
             ("concurrency" | "perPod" | "tolerate", ..) => {}
             ("attempts", ..) => stage.retry.quality_max_attempts = value.parse().unwrap(),
             ("context", ..) => {
-                let on_missing = if value == "Fail" { OnMissing::Fail } else { OnMissing::Proceed };
-                stage.work = ResolvedWork::ValidateContext {
-                    model: Box::new(track::model("writer")),
-                    prompt: "context.md".into(),
-                    on_missing,
+                stage.work = match value.as_str() {
+                    "Ask" => track::asks(options.get("within").map_or(259_200_000, |within| millis(within)), on_timeout(options)),
+                    "Fail" => track::validates(OnMissing::Fail),
+                    _ => track::validates(OnMissing::Proceed),
                 };
             }
+            ("within" | "onTimeout", ..) => {}
             ("threshold", _, Some(judge)) => judge.threshold = Score::from_thousandths(thousandths(value)),
             (_, Some(dimension), Some(judge)) => judge.dimensions.push(track::dimension(dimension, 1, thousandths(value))),
             _ => panic!("no option {key}"),
         }
     }
     stage
+}
+
+fn on_timeout(options: &Options) -> OnTimeout {
+    if options.get("onTimeout").is_some_and(|what| what == "Fail") { OnTimeout::Fail } else { OnTimeout::Proceed }
 }
 
 fn retry(stage: &mut ResolvedStage, options: &Options) {
@@ -179,6 +184,13 @@ fn happen(story: &mut Story, words: &[&str], options: &Options) {
         ["suspend"] => story.cluster().edit(|spec| spec.suspend = true),
         ["resume"] => story.cluster().edit(|spec| spec.suspend = false),
         ["cancel"] => story.cluster().edit(|spec| spec.cancel = true),
+        ["questionnaire", "answered"] => {
+            let asked = story.cluster().run().status.stages.iter().find_map(|stage| stage.waits_for().cloned());
+            let asked = asked.unwrap_or_else(|| panic!("nothing is waited for; told so far:\n{}", story.told));
+            story.answered.insert(asked.name, story.now);
+        }
+        ["questionnaire", word] => story.questionnaires_away = *word == "unknown",
+        ["questionnaires", "refused", message] => story.refuse_questions = Some(message.trim().into()),
         ["stream", word] => story.stream_away = *word == "away",
         ["jobs", "refused", message] => story.cluster().refuse = Some(message.trim().into()),
         ["jobs", "taken"] => story.cluster().refuse = None,

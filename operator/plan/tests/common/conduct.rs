@@ -20,6 +20,10 @@ pub struct Conduct {
     pub forgets_to_look: bool,
     /// Patches Jobs by name, whatever uid they have.
     pub by_name: bool,
+    /// Waits for questionnaires that it does not make.
+    pub waits_before_asking: bool,
+    /// Never looks whether a questionnaire is answered.
+    pub never_asks_again: bool,
 }
 
 impl Conduct {
@@ -30,5 +34,7 @@ impl Conduct {
         unfenced: false,
         forgets_to_look: false,
         by_name: false,
+        waits_before_asking: false,
+        never_asks_again: false,
     };
 }

@@ -41,6 +41,7 @@ pub fn blank(told: &Assignment, task: TargetAssignment, pod: &str, phase: Result
         output: None,
         record: None,
         gaps: None,
+        questions: Vec::new(),
         key: told.wave.is_some().then(|| format!("key-{}", task.index)),
         lists: BTreeMap::new(),
         diagnosis: None,
@@ -76,7 +77,7 @@ pub fn diagnosis() -> Diagnosis {
 /// A pod's last words as the operator reads them: of a wave, a digest of what was said.
 pub fn last_words(told: &Assignment, stage: Option<&ResolvedStage>, pod: &str, said: &[StageResult]) -> Vec<StageResult> {
     if told.wave.is_none() || told.stage == DEBUGGER {
-        return said.to_vec();
+        return said.iter().cloned().map(|said| StageResult { questions: Vec::new(), ..said }).collect();
     }
     let dimensions: Vec<String> = stage
         .and_then(|stage| stage.judge.as_ref())

@@ -113,6 +113,11 @@ fn result(told: &Assignment, of: TargetAssignment, pod: String, options: &Option
         output: payload("output").filter(|_| stored),
         record: payload("record"),
         gaps: options.get("gaps").map(|gaps| gaps.parse().unwrap()),
+        questions: if options.contains_key("by") || options.contains_key("unasked") {
+            Vec::new()
+        } else {
+            track::questions(options.get("gaps").map_or(0, |gaps| gaps.parse().unwrap()), of.attempt)
+        },
         key: None,
         lists: options.get("list").map(|list| lists(list)).unwrap_or_default(),
         diagnosis: said.diagnosis,

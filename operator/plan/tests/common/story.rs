@@ -5,10 +5,11 @@ use super::{
     track, transcript,
 };
 use jiff::{SignedDuration, Timestamp};
-use std::{fmt::Write, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 use trackway_crds::contracts::Revision;
 use trackway_plan::{
-    After, ArrivedResult, IgnoredResult, Observed, Plan, Refusal, RevisionView, check, inv11_diagnosing_ends, plan,
+    After, ArrivedResult, IgnoredResult, Observed, Plan, QuestionnaireView, Refusal, RevisionView, check, inv11_diagnosing_ends,
+    plan,
 };
 
 /// More plans than this in a row without time passing means that the operator spins.
@@ -24,6 +25,12 @@ pub struct Story {
     /// The operator goes away once it has created the next Job.
     pub dies_at_create: bool,
     pub results: Vec<ArrivedResult>,
+    /// Questionnaires that are answered, and since when.
+    pub answered: BTreeMap<String, Timestamp>,
+    /// Whether they are cannot be asked.
+    pub questionnaires_away: bool,
+    /// While set, no questionnaire is taken.
+    pub refuse_questions: Option<String>,
     pub now: Timestamp,
     pub told: String,
     wake: Option<Timestamp>,
@@ -49,6 +56,9 @@ impl Story {
             operator_away: false,
             dies_at_create: false,
             results: Vec::new(),
+            answered: BTreeMap::new(),
+            questionnaires_away: false,
+            refuse_questions: None,
             now: track::birth(),
             told: String::new(),
             wake: None,
@@ -111,7 +121,17 @@ impl Story {
         };
         let jobs = self.cluster.as_ref().map(|cluster| cluster.jobs_now().to_vec()).unwrap_or_default();
         let results = if self.stream_away { Vec::new() } else { self.results.clone() };
-        Observed { revision, jobs, results, results_known: !self.stream_away, refusal }
+        let questionnaire = self.questionnaire();
+        Observed { revision, jobs, results, results_known: !self.stream_away, questionnaire, refusal }
+    }
+
+    fn questionnaire(&self) -> QuestionnaireView {
+        let waits = self.cluster.as_ref().and_then(|cluster| cluster.run().status.stages.last()?.waits_for());
+        match waits {
+            _ if self.questionnaires_away => QuestionnaireView::Unknown,
+            None => QuestionnaireView::Unknown,
+            Some(asked) => self.answered.get(&asked.name).map_or(QuestionnaireView::Open, |at| QuestionnaireView::Answered(*at)),
+        }
     }
 
     fn apply(&mut self, resource_version: u64, planned: &Plan) -> Applied {
@@ -120,10 +140,14 @@ impl Story {
                 Created::Made(_) => Applied::Something,
                 Created::Refused(message) => {
                     writeln!(self.told, "    refused: {message}").unwrap();
-                    Applied::Refused(Refusal { job: intent.name.clone(), message })
+                    Applied::Refused(Refusal { name: intent.name.clone(), message })
                 }
                 Created::Exists => unreachable!("a story has no stale reads"),
             };
+        }
+        if let (Some(asking), Some(message)) = (&planned.ask, self.refuse_questions.clone()) {
+            writeln!(self.told, "    refused: {message}").unwrap();
+            return Applied::Refused(Refusal { name: asking.name.clone(), message });
         }
         let mut changed = false;
         if let Some(status) = &planned.status {

@@ -7,10 +7,10 @@ use trackway_crds::{
     BatchRunSpec, Score,
     batch_run::{BatchSpec, TrackRef},
     contracts::{
-        CONTRACT, Reference, ResolvedBackoff, ResolvedDimension, ResolvedJudge, ResolvedLimits, ResolvedModel, ResolvedRetry,
-        ResolvedStage, ResolvedWork, Revision,
+        CONTRACT, Question, Reference, ResolvedAsk, ResolvedBackoff, ResolvedDimension, ResolvedJudge, ResolvedLimits,
+        ResolvedModel, ResolvedRetry, ResolvedStage, ResolvedWork, Revision,
     },
-    track::{Level, ModelParameters, Priority},
+    track::{Level, ModelParameters, OnMissing, OnTimeout, Priority},
 };
 use trackway_plan::Run;
 
@@ -98,6 +98,29 @@ pub fn stage(name: &str) -> ResolvedStage {
         },
         timeout_millis: 300_000,
     }
+}
+
+/// A context validation that does not ask.
+pub fn validates(on_missing: OnMissing) -> ResolvedWork {
+    ResolvedWork::ValidateContext { model: Box::new(model("writer")), prompt: "context.md".into(), on_missing, ask: None }
+}
+
+/// One that does.
+pub fn asks(answer_within_millis: u64, on_timeout: OnTimeout) -> ResolvedWork {
+    let ask = Some(ResolvedAsk { answer_within_millis, on_timeout });
+    let (model, prompt) = (Box::new(model("writer")), "context.md".into());
+    ResolvedWork::ValidateContext { model, prompt, on_missing: OnMissing::Ask, ask }
+}
+
+/// The questions that a worker makes of so many gaps, round by round others.
+pub fn questions(gaps: u32, attempt: u32) -> Vec<Question> {
+    let question = |n| Question {
+        id: format!("q{attempt}-{n}"),
+        question: format!("What is {n}?"),
+        why: "Nobody says.".into(),
+        answer: serde_json::json!({"type": "string"}),
+    };
+    (1..=gaps).map(question).collect()
 }
 
 pub fn dimension(name: &str, weight: u32, minimum: u16) -> ResolvedDimension {

@@ -40,6 +40,10 @@ pub fn plan(before: &BatchRunStatus, plan: &Plan, now: Timestamp) -> String {
             line(&mut out, "", &format!("to explain {what}: {}, {} records", failure.reason, failure.records.len()));
         }
     }
+    if let Some(asking) = &plan.ask {
+        let ids: Vec<_> = asking.questions.iter().map(|question| question.id.as_str()).collect();
+        line(&mut out, "ask", &format!("{} [{}] until {}", asking.name, ids.join(" "), since_birth(asking.expires_at)));
+    }
     if let Some(status) = &plan.status {
         record(&mut out, before, status);
     }
@@ -127,9 +131,15 @@ fn stage_line(stage: &StageStatus) -> String {
         ("judge", millis.judge),
         ("operator", millis.operator),
         ("paused", millis.paused),
+        ("waiting", millis.waiting),
     ];
     let parts: Vec<_> = parts.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")).collect();
     write!(out, " | ms {}", if parts.is_empty() { "-".into() } else { parts.join(" ") }).unwrap();
+    if let Some(asked) = &stage.questionnaire {
+        let (name, round, n) = (&asked.name, asked.round, asked.asked);
+        let answered = asked.answered_at.as_ref().map(|at| format!(" answered {}", since_birth(at.0))).unwrap_or_default();
+        write!(out, " | round {round}: {n} questions in {name} until {}{answered}", since_birth(asked.expires_at.0)).unwrap();
+    }
     if let Some(at) = &stage.not_before {
         write!(out, " | not before {}", since_birth(at.0)).unwrap();
     }

@@ -88,6 +88,8 @@ impl World {
             run_api: Api::namespaced(client.clone(), NAMESPACE),
             job_api: Api::namespaced(client.clone(), NAMESPACE),
             config_maps: Api::namespaced(client.clone(), NAMESPACE),
+            questionnaires: Api::namespaced(client.clone(), NAMESPACE),
+            poke: futures::channel::mpsc::unbounded().0,
             jobs: reflector::store().0,
             pods,
             tracks: reflector::store().0,

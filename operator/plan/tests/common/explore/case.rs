@@ -73,6 +73,8 @@ pub struct Case {
     pub suspended_until: Option<i64>,
     /// Set once so many Jobs were made.
     pub cancel_after: Option<u32>,
+    /// Somebody answers what is asked.
+    pub answers: bool,
     rules: Vec<Rule>,
 }
 
@@ -90,6 +92,7 @@ impl Case {
             refused_until: 0,
             suspended_until: None,
             cancel_after: None,
+            answers: true,
             rules: Vec::new(),
         }
     }

@@ -6,8 +6,8 @@ use super::{
 };
 use trackway_crds::{
     Tolerance,
-    contracts::{ErrorClass, ResolvedStage, ResolvedWork},
-    track::OnMissing,
+    contracts::{ErrorClass, ResolvedStage},
+    track::{OnMissing, OnTimeout},
 };
 
 fn stages(names: &[&str]) -> Vec<ResolvedStage> {
@@ -16,10 +16,16 @@ fn stages(names: &[&str]) -> Vec<ResolvedStage> {
 
 fn context(on_missing: OnMissing) -> ResolvedStage {
     let mut stage = fixture::stage("context");
-    stage.work =
-        ResolvedWork::ValidateContext { model: Box::new(fixture::model("writer")), prompt: "context.md".into(), on_missing };
+    stage.work = fixture::validates(on_missing);
     stage.judge = None;
     stage
+}
+
+/// A context validation that waits 100 s for answers.
+fn asking(on_timeout: OnTimeout) -> Vec<ResolvedStage> {
+    let mut stage = context(OnMissing::Proceed);
+    stage.work = fixture::asks(100_000, on_timeout);
+    vec![stage, fixture::stage("a")]
 }
 
 /// A list of `listed` targets, then notices over it.
@@ -49,6 +55,12 @@ pub fn exhaustive_stages() -> Vec<Case> {
         Case::new("two stages, cancelled, timers early", stages(&["a", "b"]))
             .try_says("a", 1, 1, Say::Error(ErrorClass::Model))
             .with(|case| case.budget = Budget { crashes: 1, cancels: 1, early: 1, ..none }),
+        Case::new("questions, two operators, a crash", asking(OnTimeout::Proceed))
+            .attempt_says("context", 1, Say::Gaps)
+            .with(|case| (case.operators, case.budget) = (2, Budget { crashes: 1, ..none })),
+        Case::new("questions that nobody answers, a crash, stale caches, cancelled", asking(OnTimeout::Fail))
+            .attempt_says("context", 1, Say::Gaps)
+            .with(|case| (case.answers, case.budget) = (false, Budget { crashes: 1, stale: 1, cancels: 1, ..none })),
     ]
 }
 
@@ -113,6 +125,18 @@ fn scenarios_of_stages() -> Vec<Case> {
         Case::new("refused for a while", stages(&["a", "b"])).with(|case| case.refused_until = 15_000),
         Case::new("context complete", vec![context(OnMissing::Fail), fixture::stage("a")]),
         Case::new("context with gaps", vec![context(OnMissing::Fail), fixture::stage("a")]).says("context", Say::Gaps),
+        Case::new("context asked for and given", asking(OnTimeout::Fail)).attempt_says("context", 1, Say::Gaps),
+        Case::new("asked and not answered, proceeds", asking(OnTimeout::Proceed))
+            .attempt_says("context", 1, Say::Gaps)
+            .with(|case| case.answers = false),
+        Case::new("asked and not answered, fails", asking(OnTimeout::Fail))
+            .attempt_says("context", 1, Say::Gaps)
+            .with(|case| case.answers = false),
+        Case::new("asks without end", asking(OnTimeout::Proceed)).says("context", Say::Gaps),
+        Case::new("waits longer than it may be active", asking(OnTimeout::Proceed))
+            .attempt_says("context", 1, Say::Gaps)
+            .with(|case| case.answers = false)
+            .revise(|revision| revision.limits.active_deadline_millis = 50_000),
         Case::new("cancelled", stages(&["a", "b", "c"])).with(|case| case.cancel_after = Some(2)),
         Case::new("suspended from birth", stages(&["a", "b"])).with(|case| case.suspended_until = Some(500_000)),
         Case::new("too long", stages(&["a"]))

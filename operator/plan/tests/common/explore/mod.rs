@@ -53,6 +53,8 @@ pub enum Action {
     Remove(String),
     Cancel,
     Forge(String),
+    /// The tenant answers a questionnaire.
+    Answer(String),
 }
 
 /// Something that is not changed in place, with a hash of what it says.
@@ -81,6 +83,8 @@ pub struct Facts {
     /// Jobs made of each name.
     made: BTreeMap<String, u32>,
     stream: Vec<ArrivedResult>,
+    /// Questionnaires that were made, and since when they are answered.
+    questionnaires: BTreeMap<String, Option<Timestamp>>,
 }
 
 #[derive(Clone)]
@@ -144,6 +148,7 @@ impl World {
             }
         }
         self.offer_work(&mut actions);
+        self.offer_answers(&mut actions);
         if actions.is_empty() && self.next_moment().is_some() {
             actions.push(Action::Tick);
         }
@@ -210,8 +215,21 @@ impl World {
                 self.left.deletions -= 1;
                 self.remove_job(uid);
             }
+            Action::Answer(name) => {
+                let now = self.moment();
+                Arc::make_mut(&mut self.facts).questionnaires.insert(name.clone(), Some(now));
+                self.touch();
+            }
             work => self.work(work),
         }
+    }
+
+    /// Whatever is asked is answered while somebody waits for it, if anybody answers.
+    fn offer_answers(&self, actions: &mut Vec<Action>) {
+        let waits = self.status().stages.last().and_then(|stage| stage.waits_for());
+        let open = |name: &String| self.facts.questionnaires.get(name).is_some_and(Option::is_none);
+        let open = waits.map(|asked| asked.name.clone()).filter(|name| self.case.answers && open(name));
+        actions.extend(open.map(Action::Answer));
     }
 
     fn tick(&mut self) {
@@ -283,6 +301,7 @@ impl World {
             said: &facts.said,
             now: self.moment().as_millisecond(),
             hopeless: false,
+            questionnaires: &facts.questionnaires,
         };
         let run = Arc::clone(&self.run);
         let mut faults = oracle::written(Arc::make_mut(&mut self.history), &truth, before, &run.it.status);
@@ -327,6 +346,9 @@ impl World {
             let result = &arrived.result;
             (&result.stage, result.attempt, result.index, result.try_, &result.pod).hash(&mut hasher);
             arrived.arrived_at.as_millisecond().hash(&mut hasher);
+        }
+        for (name, at) in &self.facts.questionnaires {
+            (name, at.map(|at| at.as_millisecond())).hash(&mut hasher);
         }
         self.history.recorded.hash(&mut hasher);
         hasher.finish()

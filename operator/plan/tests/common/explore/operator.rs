@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 use trackway_crds::{BatchRunStatus, names::DEBUGGER, status::StagePhase};
-use trackway_plan::{After, JobIntent, JobView, Observed, Refusal, RevisionView, check};
+use trackway_plan::{After, JobIntent, JobView, Observed, QuestionnaireView, Refusal, RevisionView, check};
 
 #[derive(Clone)]
 pub struct Operator {
@@ -32,6 +32,7 @@ pub struct Operator {
 #[derive(Clone, Debug)]
 enum Call {
     Create(Arc<JobIntent>),
+    Ask(String),
     Write(u64, Arc<BatchRunStatus>),
     After(After),
 }
@@ -88,7 +89,7 @@ impl Operator {
             let fenced = matches!(call, Call::Write(version, _) if *version == now.it.resource_version);
             (hash, fenced).hash(&mut hasher);
         }
-        self.refusal.as_ref().map(|refusal| &refusal.job).hash(&mut hasher);
+        self.refusal.as_ref().map(|refusal| &refusal.name).hash(&mut hasher);
         hasher.finish()
     }
 }
@@ -112,6 +113,7 @@ impl World {
         let write = planned.status.map(|status| Call::Write(version.it.resource_version, Arc::new(status)));
         let acts: Vec<_> = planned.after.into_iter().map(Call::After).collect();
         let mut calls: Vec<_> = planned.create.map(|intent| Call::Create(Arc::new(intent))).into_iter().collect();
+        calls.extend(planned.ask.filter(|_| !self.conduct.waits_before_asking).map(|asking| Call::Ask(asking.name)));
         if self.conduct.acts_before_writing {
             calls.extend(acts);
             calls.extend(write);
@@ -141,7 +143,17 @@ impl World {
         let open = open.unwrap_or(DEBUGGER);
         let results = self.facts.stream.iter().filter(|arrived| arrived.result.stage == open).cloned().collect();
         let revision = RevisionView::Available { name: fixture::REVISION.into(), revision: Arc::clone(&self.case.revision) };
-        Observed { revision, jobs, results, results_known: true, refusal }
+        let questionnaire = self.questionnaire(status);
+        Observed { revision, jobs, results, results_known: true, questionnaire, refusal }
+    }
+
+    fn questionnaire(&self, status: &BatchRunStatus) -> QuestionnaireView {
+        let Some(asked) = status.stages.last().and_then(|stage| stage.waits_for()) else { return QuestionnaireView::Unknown };
+        if self.conduct.never_asks_again {
+            return QuestionnaireView::Unknown;
+        }
+        let answered = self.facts.questionnaires.get(&asked.name).copied().flatten();
+        answered.map_or(QuestionnaireView::Open, QuestionnaireView::Answered)
     }
 
     /// The next call; with a conflict, the rest of the plan is forgotten.
@@ -149,6 +161,9 @@ impl World {
         let Some((_, call)) = self.operators[who].calls.pop_front() else { return };
         match call {
             Call::Create(intent) => self.create(who, &intent),
+            Call::Ask(name) => {
+                Arc::make_mut(&mut self.facts).questionnaires.entry(name).or_default();
+            }
             Call::Write(version, status) => self.write(who, version, &status),
             Call::After(After::Release { name, uid }) => self.release(&name, &uid),
             Call::After(After::Delete { name, uid }) => {
@@ -169,7 +184,7 @@ impl World {
 
     fn create(&mut self, who: usize, intent: &JobIntent) {
         if self.now < self.case.refused_until {
-            self.operators[who].refusal = Some(Refusal { job: intent.name.clone(), message: "exceeded quota: pods=10".into() });
+            self.operators[who].refusal = Some(Refusal { name: intent.name.clone(), message: "exceeded quota: pods=10".into() });
             self.operators[who].dirty = true;
             return;
         }

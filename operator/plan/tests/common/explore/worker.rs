@@ -185,7 +185,9 @@ impl World {
             result.phase = ResultPhase::Judged;
         }
         if matches!(stage.map(|stage| &stage.work), Some(ResolvedWork::ValidateContext { .. })) {
-            result.gaps = Some(u32::from(case.say(&told.stage, 0, task.attempt, task.try_) == Say::Gaps));
+            let gaps = u32::from(case.say(&told.stage, 0, task.attempt, task.try_) == Say::Gaps);
+            result.gaps = Some(gaps);
+            result.questions = fixture::questions(gaps, task.attempt);
         }
         result.lists = report::lists(&case.revision, &told.stage, case.listed);
         result

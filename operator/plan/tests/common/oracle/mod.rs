@@ -5,12 +5,14 @@ mod catch;
 mod summary;
 mod targets;
 mod timings;
+mod waiting;
 
 pub use catch::{inv11_failed_in_time, inv11_overdue};
 pub use summary::summary_is_what_stages_say;
 pub use targets::{Tally, inv03_targets};
 pub use timings::timings_add_up;
 
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trackway_crds::{
     contracts::{ErrorClass, Reference, ResolvedJudge, ResultPhase, Revision, StageResult},
@@ -37,6 +39,8 @@ pub struct Truth<'a> {
     pub now: i64,
     /// Some pod could not start for a reason that only somebody's hand mends.
     pub hopeless: bool,
+    /// Questionnaires that were made, and since when they are answered.
+    pub questionnaires: &'a BTreeMap<String, Option<Timestamp>>,
 }
 
 /// What earlier statuses said.
@@ -48,6 +52,8 @@ pub struct History {
     /// Attempt and try of each stage.
     numbers: BTreeMap<String, (u32, u32)>,
     pub revision: Option<String>,
+    /// Stages that went on with answers, and after which round.
+    resumed: BTreeSet<(String, u32)>,
     pub tally: Tally,
 }
 
@@ -71,6 +77,7 @@ pub fn written(history: &mut History, truth: &Truth<'_>, before: &BatchRunStatus
     inv05_ended_stays(before, after, &mut faults);
     inv06_one_revision(history, after, &mut faults);
     inv07_on_a_clock(truth, after, &mut faults);
+    waiting::inv07_waits_for_what_is_asked(history, truth, before, after, &mut faults);
     inv11_failed_in_time(truth.revision, before, after, &mut faults);
     tokens_are_not_overspent(truth.revision, before, after, &mut faults);
     summary_is_what_stages_say(after, truth.revision.stages.len(), &mut faults);
@@ -128,7 +135,9 @@ fn inv03_budgets(truth: &Truth<'_>, before: &BatchRunStatus, after: &BatchRunSta
         let Some(resolved) = truth.revision.stage(&stage.name) else { continue };
         let old = before.stages.iter().find(|old| old.name == stage.name);
         let was = old.map(|old| old.used.clone()).unwrap_or_default();
-        let open = old.and_then(|old| old.attempts.last()).filter(|last| last.verdict.is_none());
+        // An attempt that asked counts once nobody answers.
+        let open = old.and_then(|old| old.attempts.last());
+        let open = open.filter(|last| matches!(last.verdict, None | Some(Verdict::Ask)));
         let said = open.map_or(&[][..], |open| truth.said(&stage.name, open.attempt, 0, open.try_));
         let class = |class| said.iter().any(|said| said.error.as_ref().is_some_and(|error| error.class == class));
         let judged = said.iter().any(|said| said.phase == ResultPhase::Judged);
@@ -154,11 +163,21 @@ fn inv03_budgets(truth: &Truth<'_>, before: &BatchRunStatus, after: &BatchRunSta
         if resolved.for_each.is_none() && !within {
             faults.push(("inv03", format!("{}: {:?} is more than {retry:?}", stage.name, stage.used)));
         }
-        let judged = stage.attempts.iter().filter(|attempt| attempt.verdict.is_some()).map(|attempt| attempt.attempt).max();
+        // Rounds of questions are attempts that use up nothing.
+        let judged = stage.attempts.iter().rfind(|attempt| attempt.verdict.is_some());
+        let asked = stage.questionnaire.as_ref().map_or(0, |asked| asked.round);
+        let asked = asked - u32::from(judged.is_some_and(|last| expired_on(stage, last.attempt, asked)));
+        let judged = judged.map(|last| last.attempt - asked);
         if resolved.judge.is_some() && judged.unwrap_or(0) != stage.used.quality && resolved.for_each.is_none() {
             faults.push(("inv03", format!("{}: attempt {judged:?} was judged, {} counted", stage.name, stage.used.quality)));
         }
     }
+}
+
+/// Whether nobody answered the last round, so that the attempt that asked was what the stage ended with.
+fn expired_on(stage: &StageStatus, attempt: u32, asked: u32) -> bool {
+    let unanswered = stage.questionnaire.as_ref().is_some_and(|asked| asked.answered_at.is_none());
+    asked > 0 && unanswered && stage.attempts.iter().any(|last| last.attempt == attempt && last.verdict == Some(Verdict::Advance))
 }
 
 fn inv03_numbers_grow(history: &mut History, after: &BatchRunStatus, faults: &mut Faults) {

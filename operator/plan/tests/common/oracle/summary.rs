@@ -1,7 +1,7 @@
 //! The columns of `kubectl get`, worked out a second way.
 
 use super::Faults;
-use trackway_crds::status::{BatchRunStatus, StagePhase, StageStatus};
+use trackway_crds::status::{BatchRunStatus, StagePhase, StageStatus, Verdict};
 
 pub fn summary_is_what_stages_say(status: &BatchRunStatus, total: usize, faults: &mut Faults) {
     let Some(summary) = &status.summary else {
@@ -24,7 +24,11 @@ pub fn summary_is_what_stages_say(status: &BatchRunStatus, total: usize, faults:
     });
     let retries = |stage: &StageStatus| match &stage.targets {
         Some(targets) => targets.retries,
-        None => stage.attempts.last().map_or(0, |last| last.attempt - 1),
+        None => match stage.attempts.last().and_then(|last| last.verdict) {
+            // The last verdict either accepted or led to nothing; all others before it were too low.
+            Some(Verdict::Advance | Verdict::Retry) => stage.used.quality.saturating_sub(1),
+            Some(Verdict::Ask) | None => stage.used.quality,
+        },
     };
     let retries: u32 = status.stages.iter().map(retries).sum();
     let done = done.count();

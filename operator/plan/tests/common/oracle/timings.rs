@@ -11,7 +11,7 @@ pub fn timings_add_up(status: &BatchRunStatus, faults: &mut Faults) {
     };
     let parts = |stage: &StageStatus| {
         let ms = &stage.millis;
-        ms.queued + ms.pod_start + ms.generate + ms.judge + ms.operator + ms.paused
+        ms.queued + ms.pod_start + ms.generate + ms.judge + ms.operator + ms.paused + ms.waiting
     };
     let told: u64 = status.stages.iter().map(parts).sum();
     let birth = crate::common::track::birth().as_millisecond();

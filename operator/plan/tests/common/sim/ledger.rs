@@ -29,6 +29,7 @@ impl Sim {
             said: &self.said,
             now: self.moment().as_millisecond(),
             hopeless: self.hopeless,
+            questionnaires: &self.questionnaires,
         };
         let mut faults = oracle::written(&mut self.history, &truth, before, &after);
         self.count_writes(before, &after);
@@ -57,6 +58,7 @@ impl Sim {
         let waves = |status: &BatchRunStatus| -> u32 {
             status.stages.iter().filter_map(|stage| stage.targets.as_ref()).map(|targets| targets.cut).sum()
         };
+        self.count_waits(before, after);
         if waves(after) > waves(before) {
             self.count("wave");
         }
@@ -81,6 +83,21 @@ impl Sim {
         let was = before.stages.iter().filter(|stage| stage.targets.is_some() && stage.phase == StagePhase::Succeeded);
         if fan_outs.count() > was.count() {
             self.count("fan-out succeeded");
+        }
+    }
+
+    fn count_waits(&mut self, before: &BatchRunStatus, after: &BatchRunStatus) {
+        let waits = |status: &BatchRunStatus| status.stages.last().is_some_and(|stage| stage.waits_for().is_some());
+        match (waits(before), waits(after), after.phase) {
+            (false, true, _) => self.count("waited"),
+            (true, true, Some(Phase::Suspended)) if before.phase != Some(Phase::Suspended) => {
+                self.count("suspended while it waited");
+            }
+            (true, false, Some(Phase::Running)) => {
+                let again = after.stages.last().is_some_and(|stage| stage.attempts.len() > 1);
+                self.count(if again { "went on with answers" } else { "went on without answers" });
+            }
+            _ => {}
         }
     }
 

@@ -66,6 +66,8 @@ pub enum Event {
     TimedOut(String),
     Vanish(String, u32),
     Remove(String),
+    /// Somebody answers a questionnaire.
+    Answer(String),
     Aftermath,
     Chaos,
     FaultsEnd,
@@ -94,10 +96,14 @@ pub struct Sim {
     stream_away: bool,
     /// By subject: stage, attempt, target and try.
     stream: BTreeMap<(Key, u32), Vec<ArrivedResult>>,
+    /// Questionnaires that were made, and since when they are answered.
+    questionnaires: BTreeMap<String, Option<Timestamp>>,
     workers: BTreeMap<(String, u32), Worker>,
     /// Write-once names: the output and verdict of (stage, attempt, target).
     outputs: BTreeMap<Key, Reference>,
     verdicts: BTreeMap<Key, BTreeMap<String, u16>>,
+    /// Things that are missing, by the attempt that found them.
+    gaps: BTreeMap<Key, u32>,
     /// What workers said.
     said: BTreeMap<(Key, u32), Vec<StageResult>>,
     operators: Vec<Operator>,
@@ -152,9 +158,11 @@ impl Sim {
             hopeless: false,
             stream_away: false,
             stream: BTreeMap::new(),
+            questionnaires: BTreeMap::new(),
             workers: BTreeMap::new(),
             outputs: BTreeMap::new(),
             verdicts: BTreeMap::new(),
+            gaps: BTreeMap::new(),
             said: BTreeMap::new(),
             operators: (0..OPERATORS).map(|_| Operator::default()).collect(),
             history: History::default(),

@@ -1,6 +1,6 @@
 //! An operator as it is in the world: a cache that may be old, one call at a time, and a crash possible before each.
 
-use super::{MILLI, SECOND, Sim};
+use super::{Event, MILLI, SECOND, Sim};
 use crate::common::{
     cluster::{Cluster, Created},
     oracle::Key,
@@ -13,7 +13,9 @@ use trackway_crds::{
     names::DEBUGGER,
     status::StagePhase,
 };
-use trackway_plan::{After, ArrivedResult, JobIntent, JobView, Observed, Refusal, RevisionView, check};
+use trackway_plan::{
+    After, ArrivedResult, Asking, JobIntent, JobView, Observed, QuestionnaireView, Refusal, RevisionView, check,
+};
 
 const INVARIANTS: [&str; 12] =
     ["inv00", "inv01", "inv02", "inv03", "inv04", "inv05", "inv06", "inv07", "inv08", "inv09", "inv10", "inv11"];
@@ -33,6 +35,7 @@ pub struct Operator {
 
 enum Call {
     Create(Box<JobIntent>),
+    Ask(Box<Asking>),
     Write(u64, Box<BatchRunStatus>),
     After(After),
 }
@@ -76,10 +79,11 @@ impl Sim {
                 }
                 Created::Refused(message) => {
                     self.count("refused");
-                    self.operators[who].refusal = Some(Refusal { job: intent.name, message });
+                    self.operators[who].refusal = Some(Refusal { name: intent.name, message });
                 }
             },
             Call::Write(resource_version, status) => self.write(who, resource_version, &status),
+            Call::Ask(asking) => self.ask(&asking),
             Call::After(After::Release { name, uid }) => self.release(&name, &uid),
             Call::After(After::Delete { name, uid }) => {
                 if self.cluster.delete(&name, &uid) {
@@ -129,6 +133,7 @@ impl Sim {
         (self.now, &planned.why).hash(&mut self.trace);
         let calls = &mut self.operators[who].calls;
         calls.extend(planned.create.map(|intent| Call::Create(Box::new(intent))));
+        calls.extend(planned.ask.filter(|_| !self.conduct.waits_before_asking).map(|asking| Call::Ask(Box::new(asking))));
         let write = planned.status.map(|status| Call::Write(version.resource_version, Box::new(status)));
         let acts: Vec<_> = planned.after.into_iter().map(Call::After).collect();
         if self.conduct.acts_before_writing {
@@ -167,7 +172,39 @@ impl Sim {
             jobs,
             results,
             results_known: !self.stream_away,
+            questionnaire: self.questionnaire(status),
             refusal: self.operators[who].refusal.take(),
+        }
+    }
+
+    /// Where the questionnaire stands that `status` waits for; what is read of it may be old.
+    fn questionnaire(&mut self, status: &BatchRunStatus) -> QuestionnaireView {
+        let Some(asked) = status.stages.last().and_then(|stage| stage.waits_for()) else { return QuestionnaireView::Unknown };
+        if self.stream_away || self.conduct.never_asks_again {
+            return QuestionnaireView::Unknown;
+        }
+        match self.questionnaires.get(&asked.name).and_then(|at| *at) {
+            Some(at) => QuestionnaireView::Answered(at),
+            None => QuestionnaireView::Open,
+        }
+    }
+
+    /// Makes a questionnaire, or joins the one there is.
+    fn ask(&mut self, asking: &Asking) {
+        self.count("asked");
+        if self.questionnaires.contains_key(&asking.name) {
+            return;
+        }
+        self.questionnaires.insert(asking.name.clone(), None);
+        let until = asking.expires_at.as_microsecond() - self.moment().as_microsecond();
+        match self.rng.between(0, 9) {
+            0..3 => {}
+            3..9 => {
+                let at = self.now + self.rng.between(0, until * 9 / 10);
+                self.at(at, Event::Answer(asking.name.clone()));
+            }
+            // Too late for this run, unless nobody has looked yet.
+            _ => self.at(self.now + until + SECOND, Event::Answer(asking.name.clone())),
         }
     }
 

@@ -5,7 +5,7 @@ use super::{super::track as fixture, rng::Rng};
 use trackway_crds::{
     Tolerance,
     contracts::{ResolvedDebugger, ResolvedForEach, ResolvedStage, ResolvedWork, Revision},
-    track::OnMissing,
+    track::{OnMissing, OnTimeout},
 };
 
 pub fn random(rng: &mut Rng) -> Revision {
@@ -57,10 +57,15 @@ fn stage(rng: &mut Rng, n: usize) -> ResolvedStage {
     stage.retry.judge_max_tries = small(rng);
     stage.timeout_millis = 60_000;
     if n == 0 && rng.chance(30) {
-        let on_missing = if rng.chance(50) { OnMissing::Fail } else { OnMissing::Proceed };
-        stage.work =
-            ResolvedWork::ValidateContext { model: Box::new(fixture::model("writer")), prompt: "context.md".into(), on_missing };
-        stage.judge = None;
+        stage.work = match rng.between(0, 4) {
+            0 => fixture::validates(OnMissing::Fail),
+            1 => fixture::validates(OnMissing::Proceed),
+            _ => asks(rng),
+        };
+        // Nearly always it is what it says; a judged one may be asked and retried in turns.
+        if rng.chance(75) {
+            stage.judge = None;
+        }
     } else if rng.chance(15) {
         stage.judge = None;
     } else if let Some(judge) = &mut stage.judge
@@ -69,4 +74,10 @@ fn stage(rng: &mut Rng, n: usize) -> ResolvedStage {
         judge.dimensions.push(fixture::dimension("safety", 1, 600));
     }
     stage
+}
+
+/// Waits for answers between seconds and ten minutes.
+fn asks(rng: &mut Rng) -> ResolvedWork {
+    let within = u64::try_from(rng.between(5, 600)).unwrap() * 1_000;
+    fixture::asks(within, if rng.chance(50) { OnTimeout::Fail } else { OnTimeout::Proceed })
 }

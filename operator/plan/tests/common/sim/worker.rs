@@ -57,6 +57,7 @@ impl Sim {
             Event::TimedOut(uid) => self.timed_out(&uid),
             Event::Vanish(uid, index) => self.vanish(&uid, index),
             Event::Remove(uid) => self.remove(&uid),
+            Event::Answer(name) => self.answer(&name),
             Event::Chaos | Event::FaultsEnd | Event::Aftermath => {}
         }
     }
@@ -128,7 +129,13 @@ impl Sim {
             result.lists = report::lists(&revision, &key.0, self.listed);
         }
         if matches!(stage.map(|stage| &stage.work), Some(ResolvedWork::ValidateContext { .. })) {
-            result.gaps = Some(u32::from(self.rng.chance(20)));
+            let found = if self.rng.chance(40) { u32::try_from(self.rng.between(1, 8)).unwrap() } else { 0 };
+            // They are in the output, which is written once.
+            let gaps = *self.gaps.entry(key.clone()).or_insert(found);
+            result.gaps = Some(gaps);
+            // Now and then the same is asked again.
+            let round = if self.seed % 5 == 0 { 0 } else { key.1 };
+            result.questions = fixture::questions(gaps, round);
         }
         if Self::of_debugger(&key.0) {
             if self.rng.chance(40) {
@@ -140,6 +147,14 @@ impl Sim {
             }
         }
         self.report(uid, index, n, result);
+    }
+
+    /// The tenant answers.
+    fn answer(&mut self, name: &str) {
+        let now = self.moment();
+        self.count("answered");
+        self.questionnaires.insert(name.to_owned(), Some(now));
+        self.touch();
     }
 
     fn score(&mut self) -> u16 {
