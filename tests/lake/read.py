@@ -57,7 +57,8 @@ check("compression", compressed, [("ZSTD",)])
 # Without partitioning: tenant is a column too.
 table = ds.dataset(f"{folder}/events", format="parquet").to_table()
 check("PyArrow: rows", table.num_rows, events)
-check("PyArrow: labels", table.schema.field("labels").type, pa.map_(pa.string(), pa.string()))
+labels = table.schema.field("labels").type
+check("PyArrow: labels", (pa.types.is_map(labels), labels.key_type, labels.item_type), (True, pa.string(), pa.string()))
 check("PyArrow: moments", [table.schema.field(name).type for name in ("time", "received_at")], [pa.timestamp("us", tz="UTC")] * 2)
 check("PyArrow: sequence", table.schema.field("sequence").type, pa.uint64())
 rows = {row["ce_id"]: row for row in table.to_pylist()}

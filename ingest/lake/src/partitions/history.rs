@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use trackway_nats::{EventReader, Nats, NatsError, StreamEvent, partition_filter, read_range};
+use trackway_nats::{EventReader, Nats, NatsError, StreamEvent, dead_letter, partition_filter, read_range};
 
 /// Reads partitions in the order of the stream.
 pub trait History: Send + Sync + 'static {
@@ -40,7 +40,9 @@ impl History for Nats {
     }
 
     async fn set_aside(&self, message: &StreamEvent, reason: &str) -> Result<(), NatsError> {
-        tracing::error!(subject = message.subject, sequence = message.sequence, reason, "message set aside");
+        let StreamEvent { sequence, subject, payload, .. } = message;
+        dead_letter(self, subject, *sequence, reason, payload.clone()).await?;
+        tracing::error!(subject, sequence, reason, "message set aside in DLQ: it is no event");
         Ok(())
     }
 }
