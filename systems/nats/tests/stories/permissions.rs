@@ -1,5 +1,5 @@
-use trackway_nats::{Kv, Nats, NatsError, StreamSettings};
-use trackway_nats::{ensure_streams, publish_result, read_results, result_subject};
+use trackway_nats::{EventPublication, EventReader, KeyCreation, Kv, Membership, Nats, NatsError, StreamSettings};
+use trackway_nats::{ensure_streams, publish_event, publish_result, read_range, read_results, result_subject, with_retry};
 use trackway_test_support::NatsServer;
 
 use crate::{config_of, soon};
@@ -13,8 +13,20 @@ authorization {
       publish: ["$JS.API.DIRECT.GET.RESULTS", "$JS.API.DIRECT.GET.RESULTS.>"]
       subscribe: ["_INBOX_operator.>"]}}
     {user: worker, password: secret, permissions: {
-      publish: ["RESULTS.team-a.>", "$KV.payloads.team-a.>", "$JS.API.DIRECT.GET.KV_payloads.$KV.payloads.team-a.>"]
+      publish: ["RESULTS.team-a.>", "$KV.payloads.team-a.>", "$JS.API.DIRECT.GET.KV_payloads.$KV.payloads.team-a.>"
+        "$JS.API.DIRECT.GET.KV_context.$KV.context.team-a.>"]
       subscribe: ["_INBOX_worker.>"]}}
+    {user: gateway, password: secret, permissions: {
+      publish: ["EVENTS.>", "$JS.API.STREAM.MSG.GET.EVENTS", "$KV.context.>", "$JS.API.STREAM.MSG.GET.KV_context"]
+      subscribe: ["_INBOX_gateway.>"]}}
+    {user: batcher, password: secret, permissions: {
+      publish: [
+        "$JS.API.STREAM.INFO.EVENTS", "$JS.API.CONSUMER.CREATE.EVENTS", "$JS.API.CONSUMER.INFO.EVENTS.>", "$JS.API.CONSUMER.MSG.NEXT.EVENTS.>"
+        "$JS.API.DIRECT.GET.EVENTS", "$JS.API.STREAM.MSG.GET.EVENTS"
+        "$KV.batches.>", "$JS.API.STREAM.MSG.GET.KV_batches", "$JS.API.CONSUMER.CREATE.KV_batches", "$JS.API.CONSUMER.MSG.NEXT.KV_batches.>"
+        "$KV.members.batcher.*", "$JS.API.CONSUMER.CREATE.KV_members", "$JS.API.CONSUMER.INFO.KV_members.>", "$JS.API.CONSUMER.MSG.NEXT.KV_members.>"
+      ]
+      subscribe: ["_INBOX_batcher.>"]}}
     {user: deaf, password: secret, permissions: {publish: ">", subscribe: ["_INBOX_other.>"]}}
   ]
 }
@@ -76,6 +88,48 @@ async fn inv03_a_worker_reads_no_results_in_bulk_either_and_the_operator_does() 
 
     let operator = Nats::connect(&config_of(&server, "operator"), None).await.unwrap();
     assert_eq!(read_results(&operator, &subjects).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn gateway_and_readers_do_their_work_with_the_rights_of_their_part_also_after_a_restart() {
+    let (mut server, worker) = as_worker().await;
+    let gateway = Nats::connect(&config_of(&server, "gateway"), None).await.unwrap();
+    let publish = || publish_event(&gateway, "EVENTS.3.t.-.1", "x".into());
+    assert!(matches!(publish().await.unwrap(), EventPublication::Stored { .. }));
+    assert!(matches!(publish().await.unwrap(), EventPublication::Taken { .. }));
+
+    let batcher = Nats::connect(&config_of(&server, "batcher"), None).await.unwrap();
+    let member = soon(Membership::join(&batcher, "batcher", "a")).await.unwrap();
+    let mut reader = EventReader::open(&batcher, &[3], 0).await.unwrap();
+    assert_eq!(soon(reader.next()).await.unwrap().sequence, 1);
+    assert!(reader.caught_up().await.unwrap());
+    assert_eq!(read_range(&batcher, "EVENTS.3.t.>", 1, 1).await.unwrap().len(), 1);
+    assert_eq!(read_range(&batcher, "EVENTS.3.t.>", 2, 2).await.unwrap(), []);
+    let batches = Kv::batches(&batcher);
+    assert!(matches!(batches.create("3.checkpoint", "1".into()).await.unwrap(), KeyCreation::Created(_)));
+    assert_eq!(batches.entries("3.>").await.unwrap().len(), 1);
+    assert!(batches.get("3.checkpoint").await.unwrap().is_some());
+
+    server.restart().await.unwrap();
+    with_retry(None, "publish", || publish_event(&gateway, "EVENTS.3.t.-.2", "x".into())).await.unwrap();
+    assert_eq!(soon(reader.next()).await.unwrap().sequence, 2);
+    member.leave().await;
+    let denied = EventReader::open(&gateway, &[3], 0).await.unwrap_err();
+    assert_denied(&denied, &["\"gateway\"", "$JS.API.CONSUMER.CREATE.EVENTS"]);
+    drop(worker);
+}
+
+#[tokio::test]
+async fn a_worker_reads_what_its_own_namespaces_tenants_answered() {
+    let (server, worker) = as_worker().await;
+    let gateway = Nats::connect(&config_of(&server, "gateway"), None).await.unwrap();
+    for key in ["team-a.t", "team-b.t"] {
+        Kv::context(&gateway).create(key, "x".into()).await.unwrap();
+    }
+    let context = Kv::context(&worker);
+    assert!(context.get_nearby("team-a.t").await.unwrap().is_some());
+    assert_denied(&context.get_nearby("team-b.t").await.unwrap_err(), &["\"worker\"", "team-b.t"]);
+    assert_denied(&context.get("team-a.t").await.unwrap_err(), &["\"worker\"", "$JS.API.STREAM.MSG.GET.KV_context"]);
 }
 
 #[tokio::test]
