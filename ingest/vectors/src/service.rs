@@ -1,6 +1,5 @@
 //! The vectorizer as a running process.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,9 +37,11 @@ const MEMORY_BYTES: u64 = 16 << 20;
 /// Ranges whose vectors are made at the same time: it is waiting for the model.
 const FLUSHES_AT_ONCE: usize = 4;
 const MIB: usize = 1 << 20;
+/// Holds the API key of the embedding model's server.
+const API_KEY_VARIABLE: &str = "TRACKWAY_EMBEDDINGS_API_KEY";
 
 /// What the vectorizer is told.
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// Where the lake lies, the same as the lake writer's: s3://BUCKET/PREFIX?endpoint=…, file:///PATH, or nats://.
     #[arg(long, env = "TRACKWAY_LAKE_URL")]
@@ -60,9 +61,6 @@ pub struct Arguments {
     /// PEM file with the authority that signed the server's certificate.
     #[arg(long, env = "TRACKWAY_EMBEDDINGS_CA_FILE")]
     pub embeddings_ca_file: Option<PathBuf>,
-    /// The server's API key; from the environment only.
-    #[arg(long, env = "TRACKWAY_EMBEDDINGS_API_KEY", hide = true, hide_env_values = true)]
-    pub embeddings_api_key: Option<String>,
     /// Events get their vectors at the latest so long after they were read: 1s to 1h. Shorter makes more and smaller files.
     #[arg(long, env = "TRACKWAY_VECTORS_FLUSH_AGE", default_value = "60s", value_parser = flush_age)]
     pub flush_age: Duration,
@@ -72,19 +70,6 @@ pub struct Arguments {
     /// Where probes and metrics are served.
     #[arg(long, env = "TRACKWAY_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
-}
-
-impl fmt::Debug for Arguments {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Arguments")
-            .field("config", &self.config)
-            .field("embeddings_model", &self.embeddings_model)
-            .field("embeddings_api_key", &self.embeddings_api_key.is_some())
-            .field("flush_age", &self.flush_age)
-            .field("cache_bytes", &self.cache_bytes)
-            .field("listen", &self.listen)
-            .finish_non_exhaustive()
-    }
 }
 
 /// What a vectorizer needs.
@@ -123,7 +108,8 @@ impl Settings {
             .as_ref()
             .map(|file| std::fs::read(file).with_context(|| format!("cannot read the certificates {}", file.display())));
         let endpoint = Endpoint {
-            api_key: arguments.embeddings_api_key.filter(|key| !key.is_empty()).map(SecretString::from),
+            // Never a flag: whoever lists processes would read it.
+            api_key: std::env::var(API_KEY_VARIABLE).ok().filter(|key| !key.is_empty()).map(SecretString::from),
             ca_bundle_pem: ca_bundle_pem.transpose()?,
             ..Endpoint::at(arguments.embeddings_url)
         };
