@@ -132,9 +132,10 @@ authorization {
           "BATCH_READY.>", "$KV.payloads.{{ $name }}.batches.>", "$JS.API.DIRECT.GET.KV_payloads.$KV.payloads.{{ $name }}.>"
           {{- end }}
           {{- if eq $name $.Release.Namespace }}
-          # Reads what was set aside, of all tenants, and sends it again.
-          {{- include "trackway.nats.reads" "DLQ" }}
-          "$JS.API.STREAM.INFO.DLQ", "$JS.API.STREAM.MSG.GET.DLQ", "$JS.API.DIRECT.GET.DLQ", "$JS.API.DIRECT.GET.DLQ.>", "$JS.API.STREAM.MSG.DELETE.DLQ"
+          # Reads what was set aside, of all tenants, and sends it again; the dead message makes room first.
+          {{- range list "DLQ" "EVENTS" "BATCH_READY" }}
+          "$JS.API.STREAM.MSG.GET.{{ . }}", "$JS.API.STREAM.MSG.DELETE.{{ . }}"
+          {{- end }}
           "EVENTS.>", "BATCH_READY.>"
           {{- end }}
         ]
