@@ -94,7 +94,11 @@ pub fn binary(headers: &HeaderMap, body: &[u8]) -> Result<Written, Problem> {
 /// When it is no CloudEvent.
 pub fn structured(body: &[u8]) -> Result<Written, Problem> {
     let body = body.trim_ascii();
-    let event = trackway_sources::json(body).and_then(CloudEvent::structured).map_err(|error| of_mapping(&error))?;
+    let event = trackway_sources::json(body).map_err(|error| of_mapping(&error))?;
+    if !event.is_object() {
+        return Err(Problem::new(Kind::Malformed, "the event is no JSON object"));
+    }
+    let event = CloudEvent::structured(event).map_err(|error| of_mapping(&error))?;
     Ok(Written { event, sha256: trackway_crds::names::sha256_hex(body) })
 }
 

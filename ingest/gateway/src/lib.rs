@@ -16,6 +16,8 @@ pub mod body;
 mod cloud_event;
 mod convert;
 mod events;
+#[cfg(test)]
+mod fuzz_tests;
 mod guard;
 mod keys;
 mod limits;

@@ -84,7 +84,10 @@ async fn finish<S: Store>(app: &App<S>, name: Name<'_>, record: QuestionnaireRec
     let answered_at = record.answers.values().map(|answer| answer.at).max();
     for _ in 0..ROUNDS {
         let (record, revision) = again(app, name).await?;
-        // All answers are there and none ever changes: whoever wrote in between has at most marked it, or moved its end.
+        // Answers never change: whoever wrote in between has at most marked it, or moved its end. Unless it is another one by now.
+        if !answers::progress(&record).answered {
+            break;
+        }
         let done = record.answered_at.is_some();
         if done || replace(app, name, &QuestionnaireRecord { answered_at, ..record }, revision).await? {
             return Ok(progress);
