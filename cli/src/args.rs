@@ -75,6 +75,13 @@ pub enum Command {
         after_help = "Example:\n  kubectl trackway submit --tenant octo-org --priority High --events examples/events --watch"
     )]
     Submit(SubmitArgs),
+    /// Try out a source of events: what a request would become, and what its batches would still need.
+    Source(SourceArgs),
+    /// Look at messages nobody could handle, and send them again.
+    #[command(
+        after_help = "Examples:\n  kubectl trackway dlq list\n  kubectl trackway dlq show 17\n  kubectl trackway dlq replay 17 18   # or --all"
+    )]
+    Dlq(DlqArgs),
 }
 
 /// Options of `lint`.
@@ -187,6 +194,82 @@ pub struct SubmitArgs {
     /// Follow the runs of the batch until they have ended.
     #[arg(long)]
     pub watch: bool,
+}
+
+/// What to do with a source.
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: SourceVerb,
+}
+
+/// What to do with a source.
+#[derive(Debug, Subcommand)]
+pub enum SourceVerb {
+    /// Say what a request would become: tenant, user, type, priority, labels, batches. Nothing is sent, no signature is checked.
+    #[command(
+        after_help = "Examples:\n  kubectl trackway source try github -f push.json -H 'X-GitHub-Event: push'\n  trackway source try github -f push.json -H 'X-GitHub-Event: push' --config ingest.yaml   # without a cluster"
+    )]
+    Try(SourceTryArgs),
+}
+
+/// Options of `source try`.
+#[derive(Debug, Args)]
+pub struct SourceTryArgs {
+    /// Id of the source.
+    pub id: String,
+    /// The request's body.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// A header of the request; may be given several times.
+    #[arg(short = 'H', long = "header", value_parser = header, value_name = "NAME: VALUE")]
+    pub headers: Vec<(String, String)>,
+    /// Whose credential was used; default: the source's first.
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
+    /// Configuration of ingest; default: the cluster's, from the ConfigMap of the release in this namespace.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Options of `dlq`.
+#[derive(Debug, Args)]
+pub struct DlqArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: DlqVerb,
+    /// How NATS is reached. It takes the client of the release's namespace.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+}
+
+/// What to do with dead letters.
+#[derive(Debug, Subcommand)]
+pub enum DlqVerb {
+    /// List them, oldest first.
+    List {
+        /// Only those after this one.
+        #[arg(long, default_value_t = 0, value_name = "ID")]
+        after: u64,
+        /// At most so many.
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: usize,
+    },
+    /// Print one: why and where from, and the message as it was.
+    Show {
+        /// Its id, as `list` shows it.
+        id: u64,
+    },
+    /// Send messages again to all who read their stream, and throw the letters away. Mend the cause first.
+    Replay {
+        /// Ids, as `list` shows them.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        ids: Vec<u64>,
+        /// All there are now.
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 /// Options of `simulate`.
@@ -319,6 +402,13 @@ fn container(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((stage, file)) if !stage.is_empty() && !file.is_empty() => Ok((stage.to_owned(), PathBuf::from(file))),
         _ => Err("write it as STAGE=FILE".to_owned()),
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned())),
+        _ => Err("write it as 'NAME: VALUE'".to_owned()),
     }
 }
 

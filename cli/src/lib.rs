@@ -6,6 +6,7 @@
 pub mod args;
 mod cluster;
 pub mod diagnosis;
+mod dlq;
 pub mod exit;
 mod label;
 pub mod lint;
@@ -14,6 +15,7 @@ mod payloads;
 mod reach;
 pub mod screen;
 pub mod simulate;
+mod source;
 pub mod sources;
 pub mod submit;
 mod table;
@@ -68,5 +70,7 @@ async fn run(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Outcome> {
         Command::Diagnosis(args) => diagnosis::run(global, args, screen).await,
         Command::Watch(args) => watch::run(global, args, screen).await,
         Command::Submit(args) => submit::run(global, args, screen).await,
+        Command::Source(args) => source::run(global, args, screen).await,
+        Command::Dlq(args) => dlq::run(global, args, screen).await,
     }
 }
