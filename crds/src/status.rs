@@ -1,6 +1,10 @@
 //! What a BatchRun tells: phase for people, conditions for machines, every stage with its attempts, scores and timings.
 //! Bounded (invariant 4): every list and text has a limit, and every list but the conditions is atomic.
 
+mod asked;
+
+pub use asked::AskedStatus;
+
 use crate::{
     Score,
     contracts::{Diagnosis, ErrorClass, ListInfo, Reference, Tokens},
@@ -201,44 +205,6 @@ pub struct StageStatus {
     /// What the tenant was asked last, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub questionnaire: Option<AskedStatus>,
-}
-
-impl StageStatus {
-    /// The questionnaire whose answers are waited for: the last attempt asked, and none has been opened since.
-    #[must_use]
-    pub fn waits_for(&self) -> Option<&AskedStatus> {
-        let asked = self.phase == StagePhase::Running && self.attempts.last()?.verdict == Some(Verdict::Ask);
-        self.questionnaire.as_ref().filter(|_| asked)
-    }
-
-    /// Attempts beyond the first that came of a low score, not of answers.
-    #[must_use]
-    pub fn retries(&self) -> u32 {
-        let Some(last) = self.attempts.last() else { return 0 };
-        let rounds = self.questionnaire.as_ref().map_or(0, |asked| asked.round);
-        let open = u32::from(last.verdict == Some(Verdict::Ask));
-        last.attempt.saturating_sub(1).saturating_sub(rounds.saturating_sub(open))
-    }
-}
-
-/// A round of questions.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct AskedStatus {
-    /// The Questionnaire, which runs that ask the same share.
-    #[schemars(length(max = 63))]
-    pub name: String,
-    /// How many questions it has.
-    #[schemars(range(min = 1))]
-    pub asked: u32,
-    /// From 1, at most 3.
-    #[schemars(range(min = 1))]
-    pub round: u32,
-    /// Until when this run waits.
-    pub expires_at: MicroTime,
-    /// When it was answered, if this run went on because of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answered_at: Option<MicroTime>,
 }
 
 /// The targets of a fan-out. Which they are is frozen by the accepted output of the stage that wrote the list.

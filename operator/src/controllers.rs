@@ -68,7 +68,15 @@ async fn one_namespace(
         runs_full: runs_full.clone(),
         metrics: Arc::clone(&metrics),
     };
-    let context = Arc::new(run_context(&client, nats.clone(), args, metrics, &namespace, stores, poke));
+    let context = Arc::new(run_context(&client, nats.clone(), args, metrics, &namespace, stores));
+    // How many wait for a questionnaire is told with it.
+    let within = namespace.clone();
+    let run_events = run_events.inspect_ok(move |run: &BatchRun| {
+        for name in questionnaire::asked_by(run) {
+            // Nobody listens any more only when the process ends.
+            let _ = poke.unbounded_send(ObjectRef::new(name).within(&within));
+        }
+    });
     let run_controller = Controller::for_stream(run_events, runs.clone())
         .with_config(config)
         .owns_stream(job_events)
@@ -110,7 +118,6 @@ fn run_context(
     metrics: Arc<Metrics>,
     namespace: &str,
     (jobs, pods, tracks): (Store<Job>, Store<Pod>, Store<Track>),
-    poke: mpsc::UnboundedSender<ObjectRef<Questionnaire>>,
 ) -> run::Context {
     run::Context {
         namespace: namespace.to_owned(),
@@ -119,7 +126,6 @@ fn run_context(
         job_api: Api::namespaced(client.clone(), namespace),
         config_maps: Api::namespaced(client.clone(), namespace),
         questionnaires: Api::namespaced(client.clone(), namespace),
-        poke,
         jobs,
         pods,
         tracks,

@@ -128,6 +128,12 @@ async fn delete(context: &Context, questionnaire: &Questionnaire) -> Result<(), 
     Ok(())
 }
 
+/// The questionnaires that `run` waits or has waited for.
+pub(crate) fn asked_by(run: &BatchRun) -> impl Iterator<Item = &str> {
+    let stages = run.status.iter().flat_map(|status| &status.stages);
+    stages.filter_map(|stage| Some(stage.questionnaire.as_ref()?.name.as_str()))
+}
+
 /// The runs that wait for `name`.
 fn waiting<'a>(runs: &Store<BatchRun>, name: &'a str) -> impl Iterator<Item = Arc<BatchRun>> + 'a {
     let waits = move |run: &Arc<BatchRun>| {

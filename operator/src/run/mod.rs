@@ -21,7 +21,6 @@ use crate::{
     revisions::Revisions,
 };
 use apply::{ApplyError, Created};
-use futures::channel::mpsc::UnboundedSender;
 use jiff::Timestamp;
 use k8s_openapi::api::{
     batch::v1::Job,
@@ -29,11 +28,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, ResourceExt,
-    runtime::{
-        controller::Action,
-        events::Recorder,
-        reflector::{ObjectRef, Store},
-    },
+    runtime::{controller::Action, events::Recorder, reflector::Store},
 };
 use observe::ObserveError;
 use std::{sync::Arc, time::Duration};
@@ -57,8 +52,6 @@ pub(crate) struct Context {
     pub(crate) job_api: Api<Job>,
     pub(crate) config_maps: Api<ConfigMap>,
     pub(crate) questionnaires: Api<Questionnaire>,
-    /// Tells who looks after a questionnaire that runs came or went.
-    pub(crate) poke: UnboundedSender<ObjectRef<Questionnaire>>,
     pub(crate) jobs: Store<Job>,
     pub(crate) pods: Store<Pod>,
     pub(crate) tracks: Store<Track>,
@@ -142,7 +135,6 @@ pub(crate) async fn reconcile(cached: Arc<BatchRun>, context: Arc<Context>) -> R
             observed.refusal = Some(refusal);
             continue;
         }
-        poke(&context, &run, &next);
         if let Some(status) = next.status.clone() {
             run = Arc::new(apply::write(&context, &run, &uid, status).await?);
         }
@@ -162,16 +154,6 @@ pub(crate) fn error_policy(run: Arc<BatchRun>, error: &Error, context: Arc<Conte
     tracing::warn!(run = run.name_any(), %error, "reconcile ended early, tries again");
     Metrics::count(&context.metrics.errors, error.step());
     Action::requeue(RETRY)
-}
-
-/// A questionnaire shows how many wait for it.
-fn poke(context: &Context, run: &BatchRun, plan: &Plan) {
-    let Some(after) = &plan.status else { return };
-    let stages = run.status.iter().chain([after]).flat_map(|status| &status.stages);
-    for asked in stages.filter_map(|stage| stage.waits_for()) {
-        // Nobody listens any more only when the process ends.
-        let _ = context.poke.unbounded_send(ObjectRef::new(&asked.name).within(&context.namespace));
-    }
 }
 
 fn planned(run: &BatchRun, uid: &str, observed: &Observed) -> Plan {

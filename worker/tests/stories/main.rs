@@ -7,6 +7,7 @@ mod bad_input;
 mod broadcast;
 mod composed;
 mod container;
+mod context;
 mod debugger;
 mod failures;
 mod fan;

@@ -36,6 +36,82 @@ fn result(job: &Job, stage: &str, index: u32) -> Value {
         "phase": "Done", "input": reference, "output": reference, "record": reference})
 }
 
+/// A track whose first stage asks for what is missing.
+fn asking() -> Value {
+    let mut revision = revision();
+    let mut context = revision["stages"][0].clone();
+    context["name"] = json!("context");
+    context["work"]["kind"] = json!("ValidateContext");
+    context["work"]["onMissing"] = json!("Ask");
+    context["work"]["ask"] = json!({"answerWithinMillis": 3_600_000, "onTimeout": "Proceed"});
+    revision["stages"].as_array_mut().unwrap().insert(0, context);
+    revision
+}
+
+/// What the pod of `job` says of one gap.
+fn gap(job: &Job) -> Value {
+    let mut result = result(job, "context", 0);
+    result["gaps"] = json!(1);
+    result["questions"] =
+        json!([{"id": "plan", "question": "Which plan?", "why": "It decides the tone.", "answer": {"type": "string"}}]);
+    result
+}
+
+#[tokio::test]
+async fn a_run_that_asks_waits_without_a_job_and_goes_on_when_it_is_answered() {
+    let mut world = World::new(&asking()).await;
+    world.reconcile().await;
+    let (job, _) = world.job("context");
+    world.see_pod(&job, 0, &running());
+    world.wake(&gap(&job));
+    world.writes();
+    world.reconcile().await;
+    assert_eq!(world.writes(), ["POST questionnaires", "PUT batchruns"], "what is waited for is there before it is waited for");
+    let status = world.status();
+    assert_eq!((status.phase, status.deadline_at.is_none()), (Some(Phase::WaitingForContext), true));
+    let asked = status.stages[0].questionnaire.clone().unwrap();
+
+    world.reconcile().await;
+    assert_eq!(world.writes(), [""; 0], "nobody has answered");
+    world.answer(&asked.name).await;
+    world.reconcile().await;
+    assert_eq!(world.writes(), THREE_WRITES);
+    let status = world.status();
+    assert_eq!((status.phase, status.stages[0].attempts.last().unwrap().attempt), (Some(Phase::Running), 2));
+}
+
+#[tokio::test]
+async fn a_second_run_that_asks_the_same_joins_the_questionnaire_and_keeps_its_answers() {
+    let mut world = World::new(&asking()).await;
+    world.reconcile().await;
+    let (job, _) = world.job("context");
+    world.see_pod(&job, 0, &running());
+    world.wake(&gap(&job));
+    let name = names::questionnaire_name("octo-org", "octo-org", &[("plan", "Which plan?", r#"{"type":"string"}"#)]);
+    world.asked_before(&name, &gap(&job)["questions"]).await;
+    world.reconcile().await;
+    let asked = world.status().stages[0].questionnaire.clone().unwrap();
+    assert_eq!(asked.name, name);
+    let record = world.record(&asked.name).await;
+    assert_eq!(record["answers"], json!({"other": {"value": 7, "at": "2026-11-22T15:00:00Z"}}), "they are carried over");
+    assert_eq!(record["expiresAt"], json!(asked.expires_at.0), "it stays open as long as this run waits");
+}
+
+#[tokio::test]
+async fn last_words_without_questions_are_no_result_of_a_stage_that_asks() {
+    let mut world = World::new(&asking()).await;
+    world.reconcile().await;
+    let (job, _) = world.job("context");
+    let mut words = gap(&job);
+    words.as_object_mut().unwrap().remove("questions");
+    world.publish(&gap(&job)).await;
+    let message = words.to_string();
+    let over = json!({"terminated": {"exitCode": 0, "reason": "Completed", "message": message}});
+    world.see_pod(&job, 0, &over);
+    world.reconcile().await;
+    assert_eq!(world.status().phase, Some(Phase::WaitingForContext), "the stream has the questions");
+}
+
 fn running() -> Value {
     json!({"running": {}})
 }

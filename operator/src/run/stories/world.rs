@@ -31,7 +31,7 @@ use trackway_crds::{
     labels,
 };
 use trackway_kubernetes::events::recorder;
-use trackway_nats::{Nats, StreamSettings, ensure_streams, publish_result, result_subject};
+use trackway_nats::{Kv, Nats, StreamSettings, ensure_streams, publish_result, result_subject};
 use trackway_test_support::NatsServer;
 
 const NAMESPACE: &str = "team-a";
@@ -89,7 +89,6 @@ impl World {
             job_api: Api::namespaced(client.clone(), NAMESPACE),
             config_maps: Api::namespaced(client.clone(), NAMESPACE),
             questionnaires: Api::namespaced(client.clone(), NAMESPACE),
-            poke: futures::channel::mpsc::unbounded().0,
             jobs: reflector::store().0,
             pods,
             tracks: reflector::store().0,
@@ -145,6 +144,30 @@ impl World {
     pub(super) async fn publish(&self, result: &Value) {
         let payload = serde_json::to_vec(result).unwrap();
         publish_result(&self.context.nats, &subject(result), payload.into()).await.unwrap();
+    }
+
+    /// Somebody answers everything that is asked.
+    pub(super) async fn answer(&self, name: &str) {
+        let kv = Kv::questionnaires(&self.context.nats);
+        let entry = kv.get(&format!("{NAMESPACE}.{name}")).await.unwrap().unwrap();
+        let mut record: Value = serde_json::from_slice(&entry.value).unwrap();
+        record["answeredAt"] = json!(Timestamp::now());
+        let value = record.to_string().into_bytes().into();
+        kv.update(&format!("{NAMESPACE}.{name}"), value, entry.revision).await.unwrap();
+    }
+
+    /// Another run has asked this, and one answer has come, to something else.
+    pub(super) async fn asked_before(&self, name: &str, questions: &Value) {
+        let record = json!({"contract": 1, "tenant": "octo-org", "questions": questions, "expiresAt": "2026-11-22T15:00:00Z",
+            "answers": {"other": {"value": 7, "at": "2026-11-22T15:00:00Z"}}});
+        let kv = Kv::questionnaires(&self.context.nats);
+        kv.create(&format!("{NAMESPACE}.{name}"), record.to_string().into_bytes().into()).await.unwrap();
+    }
+
+    pub(super) async fn record(&self, name: &str) -> Value {
+        let kv = Kv::questionnaires(&self.context.nats);
+        let entry = kv.get(&format!("{NAMESPACE}.{name}")).await.unwrap().unwrap();
+        serde_json::from_slice(&entry.value).unwrap()
     }
 
     /// `result` came with a wake.
