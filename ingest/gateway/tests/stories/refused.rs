@@ -9,6 +9,9 @@ use serde_json::Value;
 use std::time::Duration;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
+/// What it is, path, headers, body, expected status.
+type Case<'a> = (&'a str, &'a str, Vec<(&'a str, &'a str)>, &'a str, u16);
+
 #[tokio::test]
 async fn each_fault_has_its_status() {
     let world = World::start().await;
@@ -17,7 +20,7 @@ async fn each_fault_has_its_status() {
     let deep = event("1", &format!("{}{}", "[".repeat(64), "]".repeat(64)));
     let app = "/v1/events/app";
     let bearer = |value| ("authorization", value);
-    let cases: Vec<(&str, &str, Vec<(&str, &str)>, &str, u16)> = vec![
+    let cases: [Case<'_>; 24] = [
         ("no JSON", app, vec![STRUCTURED, as_octo()], "{", 400),
         ("too deep", app, vec![STRUCTURED, as_octo()], &deep, 400),
         ("no list", app, vec![BATCH, as_octo()], "{}", 400),
