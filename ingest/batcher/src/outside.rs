@@ -6,7 +6,8 @@ use bytes::Bytes;
 use trackway_crds::contracts::Reference;
 use trackway_crds::track::Priority;
 use trackway_nats::{
-    EventReader, KeyCreation, KeyUpdate, Kv, KvEntry, Nats, NatsError, Publication, StreamEvent, publish_batch_ready, read_range,
+    EventReader, KeyCreation, KeyUpdate, Kv, KvEntry, Nats, NatsError, Publication, StreamEvent, dead_letter,
+    publish_batch_ready, read_range,
 };
 use trackway_store::{PayloadStore, StoreError};
 
@@ -107,7 +108,7 @@ impl Outside for Real {
 
     async fn set_aside(&self, message: &StreamEvent, reason: &str) -> Result<(), NatsError> {
         tracing::error!(subject = message.subject, sequence = message.sequence, reason, "message set aside");
-        Ok(())
+        dead_letter(&self.nats, &message.subject, message.sequence, reason, message.payload.clone()).await.map(|_| ())
     }
 }
 

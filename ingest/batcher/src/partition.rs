@@ -97,7 +97,7 @@ impl<O: Outside> Partition<O> {
         };
         for (key, entry) in with_retry(None, "read open batches", || partition.batcher.outside.states(&filter)).await? {
             let mut held = Held::parse(key, &entry)?;
-            held.due = next_tick(&held.state, &partition.policy(&held));
+            held.due = next_tick(&held.state, &policy(&partition.batcher, &held));
             partition.put_back(held);
         }
         Ok(partition)
@@ -196,7 +196,7 @@ impl<O: Outside> Partition<O> {
         let writes: Vec<_> = due
             .into_iter()
             .map(|mut held| {
-                let (batcher, policy) = (self.batcher.clone(), self.policy(&held));
+                let (batcher, policy) = (self.batcher.clone(), policy(&self.batcher, &held));
                 async move {
                     held.change(&batcher.outside, &batcher.metrics, |state| tick(state, &policy, reached)).await?;
                     held.due = next_tick(&held.state, &policy);
@@ -235,11 +235,6 @@ impl<O: Outside> Partition<O> {
         if held.is_active() {
             self.keys.insert(held.key.clone(), held);
         }
-    }
-
-    /// What holds for a key; also when its level has been switched off since.
-    fn policy(&self, held: &Held) -> BatchingPolicy {
-        policy(&self.batcher, held)
     }
 
     /// Every event up to the checkpoint is in its batches, so that the next reader may begin after it.
@@ -284,6 +279,7 @@ async fn take<O: Outside>(batcher: &Batcher<O>, mut held: Held) -> Result<Held, 
     Ok(held)
 }
 
+/// What holds for a key; also when its level has been switched off since.
 fn policy<O: Outside>(batcher: &Batcher<O>, held: &Held) -> BatchingPolicy {
     batcher.config.policy(held.state.level(), &held.state.tenant).unwrap_or(SWITCHED_OFF)
 }

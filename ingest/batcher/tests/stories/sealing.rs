@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use trackway_batcher::{Settings, run};
 use trackway_crds::track::{Level, Priority};
+use trackway_nats::{dead_letters, event_subject, publish_event};
 use trackway_sources::IngestConfig;
 use trackway_test_support::until;
 
@@ -72,6 +73,22 @@ async fn a_batch_of_a_tenant_bound_to_no_namespace_goes_nowhere_and_stops_nothin
     })
     .await
     .unwrap();
+    batcher.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inv09_a_message_that_is_no_event_is_set_aside_and_stops_nothing() {
+    let mut world = World::start(RULES).await;
+    let stranger = event("acme", None, Priority::High, 7);
+    let subject = event_subject(&stranger).unwrap();
+    publish_event(&world.nats, &subject, "no event".into()).await.unwrap();
+    world.send(vec![event("acme", None, Priority::High, 8)]).await;
+    let batcher = world.batcher(world.real(), &["acme"]);
+    assert_eq!(world.next_batch().await.batch.counts.events, 1);
+    world.check_exactly_once().await;
+    let letters = dead_letters(&world.nats, 0, 10).await.unwrap();
+    assert_eq!(letters.iter().map(|letter| letter.subject.as_str()).collect::<Vec<_>>(), [subject]);
+    assert!(letters[0].reason.starts_with("it is not an event"), "{}", letters[0].reason);
     batcher.abort();
 }
 
