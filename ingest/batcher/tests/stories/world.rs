@@ -159,7 +159,7 @@ pub fn event(tenant: &str, user: Option<&str>, priority: Priority, number: usize
     let id = number.to_string();
     serde_json::from_value(json!({
         "contract": 1, "id": event_key(tenant, "test", "test", &id), "tenant": tenant, "user": user, "origin": "test", "source": "test",
-        "ceId": id, "type": if number % 3 == 0 { "push" } else { "issue" }, "time": "2026-11-22T10:00:00Z",
+        "ceId": id, "type": if number.is_multiple_of(3) { "push" } else { "issue" }, "time": "2026-11-22T10:00:00Z",
         "receivedAt": "2026-11-22T10:00:00Z", "priority": priority, "data": {"n": number}, "bodySha256": "0",
         "labels": {"team": "x", "number": id},
     }))

@@ -44,7 +44,7 @@ pub fn live_undisturbed(history: &History, rules: Rules) -> Told {
 }
 
 fn go(history: &History, rules: Rules, seed: Option<u64>) -> Told {
-    let stored = KeyState::new("octo-org", (history.seed % 2 == 0).then_some("dana"));
+    let stored = KeyState::new("octo-org", history.seed.is_multiple_of(2).then_some("dana"));
     let told = Told { announced: BTreeMap::new(), broken: Vec::new(), mishaps: 0, left: stored.clone() };
     let mishaps_happen = seed.is_some();
     let rng = Rng::with_seed(seed.unwrap_or(0));
