@@ -11,3 +11,5 @@ pub mod tools;
 pub use minio::{MINIO_PASSWORD, MINIO_USER, Minio};
 pub use nats::NatsServer;
 pub use process::{free_port, until};
+/// What tests send requests with; crates outside systems/ and tests/ do not name it.
+pub use reqwest;

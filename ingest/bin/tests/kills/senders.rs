@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 use tokio::task::JoinSet;
+use trackway_test_support::reqwest;
 
 pub const SENDERS: usize = 8;
 /// Events each has under way.

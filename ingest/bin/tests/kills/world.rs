@@ -10,7 +10,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use trackway_nats::{Credentials, Nats, NatsConfig, StreamSettings, ensure_streams};
-use trackway_test_support::{NatsServer, free_port, until};
+use trackway_test_support::{NatsServer, free_port, reqwest, until};
 
 pub const NAMESPACE: &str = "team-a";
 const START_LIMIT: Duration = Duration::from_secs(60);

@@ -66,7 +66,7 @@ async fn inv09_whatever_happens_at_whichever_step_every_event_is_in_the_lake_onc
 
 #[tokio::test(start_paused = true)]
 async fn inv09_two_writers_of_one_partition_with_mishaps_write_every_event_once() {
-    let seeds = std::env::var("TRACKWAY_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(40);
+    let seeds = std::env::var("TRACKWAY_LAKE_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(40);
     for seed in 0..seeds {
         let mut random = fastrand::Rng::with_seed(seed);
         let all = events(PARTITION, 60);
