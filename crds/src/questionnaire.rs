@@ -1,5 +1,7 @@
 //! Questionnaire: what runs wait for.
 
+#![allow(clippy::duplicated_attributes, reason = "each print column says its own type")]
+
 use crate::contracts::Question;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use kube::{CustomResource, KubeSchema};

@@ -27,10 +27,11 @@ const UNAVAILABLE: &str = "RetrieveUnavailable";
 const REFUSED: &str = "RetrieveRefused";
 
 type Asking = BoxFuture<'static, Result<Bytes, NatsError>>;
+type Ask = Box<dyn Fn(&str, Bytes) -> Asking + Send + Sync>;
 
 /// Where past events are asked for.
 pub struct Retriever {
-    ask: Option<Box<dyn Fn(&str, Bytes) -> Asking + Send + Sync>>,
+    ask: Option<Ask>,
 }
 
 impl fmt::Debug for Retriever {

@@ -120,7 +120,8 @@ impl Sent {
 
     /// More signatures beside the right one change nothing: the list of them is not signed.
     fn says_other_than(&self, original: &Self) -> bool {
-        let same = |((name, value), (of, right)): (&(&str, Vec<u8>), &(&str, Vec<u8>))| {
+        type Header = (&'static str, Vec<u8>);
+        let same = |((name, value), (of, right)): (&Header, &Header)| {
             let listed = *name == "webhook-signature" && value.split(|byte| *byte == b' ').any(|one| one == right);
             name == of && (value == right || listed)
         };

@@ -50,7 +50,6 @@ impl Probes {
     }
 
     /// The three routes, for a process that serves others beside them.
-    #[must_use]
     pub fn routes(self) -> Router {
         Router::new()
             .route("/healthz", get(|| async { "ok\n" }))

@@ -1,5 +1,7 @@
 //! The file: what it means, and what is said of its mistakes.
 
+#![allow(clippy::expect_used, reason = "a test's helpers fail the test the same way it does")]
+
 use trackway_crds::track::Level;
 use trackway_sources::{AuthKind, BatchingPolicy, IngestConfig, MAX_EVENT_BYTES, Preset};
 

@@ -1,5 +1,7 @@
 //! Bytes of strangers and files of the careless: nothing panics, and what is accepted fits. `TRACKWAY_FUZZ` says how many;
 //! `TRACKWAY_SEED` repeats one.
+
+#![allow(clippy::print_stdout, reason = "a test says its seeds")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 mod common;

@@ -221,12 +221,12 @@ mod tests {
     async fn new_segments_are_found_and_those_of_other_models_or_none_are_left_out() {
         let files = files();
         let cache = cache(&files, 100);
-        assert_eq!(rows(&*cache.tenant("a").await.unwrap()), 0);
+        assert_eq!(rows(&cache.tenant("a").await.unwrap()), 0);
         put(&files, "a", 1, "m").await;
         put(&files, "a", 2, "another").await;
         put(&files, "b", 3, "m").await;
         files.create(&segment_path("a", 7, 4), "no parquet".into()).await.unwrap();
-        assert_eq!(rows(&*cache.tenant("a").await.unwrap()), 0, "a listing is believed for a moment");
+        assert_eq!(rows(&cache.tenant("a").await.unwrap()), 0, "a listing is believed for a moment");
         forget_listing(&cache, "a").await;
         let tenant = cache.tenant("a").await.unwrap();
         assert_eq!(rows(&tenant), 1);
@@ -246,7 +246,7 @@ mod tests {
         let known = |name: &str| cache.tenants.lock().unwrap().known.contains_key(name);
         assert!(known("a") && !known("b") && known("c"));
         assert_eq!(cache.metrics.cache_bytes.get(), 2 * ROW as u64);
-        assert_eq!(rows(&*cache.tenant("b").await.unwrap()), 1, "it is loaded again");
+        assert_eq!(rows(&cache.tenant("b").await.unwrap()), 1, "it is loaded again");
     }
 
     #[tokio::test]
@@ -256,13 +256,13 @@ mod tests {
             put(&files, "a", first, "m").await;
         }
         let cache = cache(&files, 8);
-        assert_eq!(rows(&*cache.tenant("a").await.unwrap()), 7);
+        assert_eq!(rows(&cache.tenant("a").await.unwrap()), 7);
         for first in 11..=12 {
             put(&files, "a", first, "m").await;
         }
         forget_listing(&cache, "a").await;
-        assert_eq!(rows(&*cache.tenant("a").await.unwrap()), 9, "it grows over the limit once");
+        assert_eq!(rows(&cache.tenant("a").await.unwrap()), 9, "it grows over the limit once");
         forget_listing(&cache, "a").await;
-        assert_eq!(rows(&*cache.tenant("a").await.unwrap()), 7, "and is then loaded anew");
+        assert_eq!(rows(&cache.tenant("a").await.unwrap()), 7, "and is then loaded anew");
     }
 }

@@ -157,7 +157,7 @@ fn read(batch: &RecordBatch, rows: &mut Vec<Row>) -> Result<(), SegmentError> {
     let size = usize::try_from(vectors.value_length()).map_err(SegmentError::new)?;
     for index in 0..batch.num_rows() {
         let at = vectors.value_offset_at(index);
-        let vector = usize::try_from(at).ok().and_then(|at| numbers.get(at..at + size)).ok_or_else(|| missing("vector"))?;
+        let vector = numbers.get(at..at + size).ok_or_else(|| missing("vector"))?;
         rows.push(Row {
             sequence: sequences.value(index),
             id: ids.value(index).to_owned(),

@@ -172,7 +172,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
 
 fn flush_age(text: &str) -> Result<Duration, String> {
     let millis = text.parse::<GoDuration>().map_err(|error| error.to_string())?.millis();
-    let age = Duration::from_millis(u64::try_from(millis).unwrap_or_default());
+    let age = Duration::from_millis(millis);
     let allowed = Duration::from_secs(1)..=Duration::from_secs(3600);
     if allowed.contains(&age) { Ok(age) } else { Err(format!("{text} is not allowed: use 1s to 1h")) }
 }

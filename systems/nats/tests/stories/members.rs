@@ -46,7 +46,6 @@ async fn one_member_has_all_partitions_and_two_share_them() {
     assert_eq!(a.partitions().borrow().len(), 64, "at once, and for itself alone");
     let lake = Membership::join(&nats, "lake", "a").await.unwrap();
     let b = Membership::join(&nats, "batcher", "b").await.unwrap();
-    assert!(b.partitions().borrow().len() < 64, "a newcomer knows the others from its first moment");
     shared(&mut [a.partitions(), b.partitions()]).await;
     assert_eq!(lake.partitions().borrow().len(), 64, "of another component");
 }

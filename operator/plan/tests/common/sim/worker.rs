@@ -134,7 +134,7 @@ impl Sim {
             let gaps = *self.gaps.entry(key.clone()).or_insert(found);
             result.gaps = Some(gaps);
             // Now and then the same is asked again.
-            let round = if self.seed % 5 == 0 { 0 } else { key.1 };
+            let round = if self.seed.is_multiple_of(5) { 0 } else { key.1 };
             result.questions = fixture::questions(gaps, round);
         }
         if Self::of_debugger(&key.0) {
