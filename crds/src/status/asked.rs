@@ -17,9 +17,12 @@ impl StageStatus {
     #[must_use]
     pub fn retries(&self) -> u32 {
         let Some(last) = self.attempts.last() else { return 0 };
-        let rounds = self.questionnaire.as_ref().map_or(0, |asked| asked.round);
-        let open = u32::from(last.verdict == Some(Verdict::Ask));
-        last.attempt.saturating_sub(1).saturating_sub(rounds.saturating_sub(open))
+        // A round that nobody answered, and one whose attempt has not begun yet, has made no attempt.
+        let made = self.questionnaire.as_ref().map_or(0, |asked| {
+            let none = asked.answered_at.is_none() || last.verdict == Some(Verdict::Ask);
+            asked.round.saturating_sub(u32::from(none))
+        });
+        last.attempt.saturating_sub(1).saturating_sub(made)
     }
 }
 
