@@ -76,6 +76,16 @@ pub fn partition(tenant: &str) -> u8 {
     hash_bytes(&["partition", tenant])[0] % EVENT_PARTITIONS
 }
 
+/// Buckets of a tenant's users in the subjects of EVENTS. Whether a key is taken is asked of each of them; who reads one user's events
+/// reads past those of the others in its bucket.
+pub const USER_BUCKETS: u8 = 64;
+
+/// The bucket of a user's events, below [`USER_BUCKETS`].
+#[must_use]
+pub fn user_bucket(user: &str) -> u8 {
+    hash_bytes(&["user bucket", user])[0] % USER_BUCKETS
+}
+
 /// The id of the batch of `level` of `subject` that begins with the event of sequence `first`: 16 of a–z and 2–7.
 #[must_use]
 pub fn batch_id(level: &str, tenant: &str, subject: &str, first: u64) -> String {
@@ -137,6 +147,13 @@ mod tests {
         let used: std::collections::BTreeSet<u8> = (0..2_000).map(|n| partition(&format!("tenant-{n}"))).collect();
         assert_eq!(used.len(), usize::from(EVENT_PARTITIONS));
         assert!(used.iter().all(|partition| *partition < EVENT_PARTITIONS));
+    }
+
+    #[test]
+    fn users_spread_over_the_buckets() {
+        let used: std::collections::BTreeSet<u8> = (0..2_000).map(|n| user_bucket(&format!("user-{n}"))).collect();
+        assert_eq!(used.len(), usize::from(USER_BUCKETS));
+        assert!(used.iter().all(|bucket| *bucket < USER_BUCKETS));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// `EVENTS.<partition>.<H(tenant)>.<H(user) or "-">.<id>`, written once: an event that was acknowledged to its sender.
+/// `EVENTS.<partition>.<H(tenant)>.<bucket of the user, or "-">.<id>`, one for each tenant and id: an event that was acknowledged to its sender.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredEvent {

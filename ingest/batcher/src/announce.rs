@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use tokio::time::sleep;
 use trackway_batching::{KeyState, SealedBatch};
 use trackway_crds::contracts::{BatchReady, CONTRACT, Reference};
-use trackway_nats::{NatsError, Publication, tenant_filter, user_filter};
+use trackway_nats::{NatsError, Publication, StreamEvent, tenant_filter, user_filter};
+use trackway_service::read_event;
 use trackway_store::StoreError;
 
 use crate::document::document;
-use crate::event::read_event;
+use crate::event::is_about;
 use crate::metrics::OutcomeLabels;
 use crate::outside::Outside;
 use crate::owned::Batcher;
@@ -101,7 +102,8 @@ impl Order {
             Some(user) => user_filter(&state.tenant, user),
             None => tenant_filter(&state.tenant),
         };
-        let messages = batcher.outside.read_range(&filter, batch.first, batch.last).await?;
+        let of_key = |message: &StreamEvent| state.user.as_deref().is_none_or(|user| is_about(message, user));
+        let messages = batcher.outside.read_range(&filter, batch.first, batch.last, of_key).await?;
         let events: Vec<_> = messages.iter().filter_map(|message| Some((message.stored_at, read_event(message).ok()?))).collect();
         drop(messages);
         let lost = u64::from(batch.events).saturating_sub(events.len() as u64);

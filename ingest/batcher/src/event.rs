@@ -1,25 +1,20 @@
-//! From messages to events, and from events to keys.
+//! Whose events they are, and where that is kept.
 
-use trackway_crds::contracts::{CONTRACT, StoredEvent};
+use std::borrow::Cow;
+
+use serde::Deserialize;
 use trackway_crds::names::label_hash;
-use trackway_nats::{StreamEvent, event_subject};
+use trackway_nats::StreamEvent;
 
-/// The event of a message. Batches count and hold exactly the messages for which this succeeds.
-///
-/// # Errors
-/// Why it is none, without its text.
-pub fn read_event(message: &StreamEvent) -> Result<StoredEvent, String> {
-    // Of the error only what does not quote the sender.
-    let event: StoredEvent = serde_json::from_slice(&message.payload).map_err(|error| {
-        format!("it is not an event: {:?} error at line {} column {}", error.classify(), error.line(), error.column())
-    })?;
-    if event.contract != CONTRACT {
-        return Err(format!("it has contract {}, known is {CONTRACT}: update the batcher", event.contract));
+/// Whether a message is of an event about `user`: the others of its bucket are read past.
+pub(crate) fn is_about(message: &StreamEvent, user: &str) -> bool {
+    /// Only what is asked for is read.
+    #[derive(Deserialize)]
+    struct Whose<'a> {
+        #[serde(borrow)]
+        user: Option<Cow<'a, str>>,
     }
-    match event_subject(&event) {
-        Ok(subject) if subject == message.subject => Ok(event),
-        _ => Err("its tenant, user or id do not fit its subject".to_owned()),
-    }
+    serde_json::from_slice::<Whose<'_>>(&message.payload).is_ok_and(|whose| whose.user.as_deref() == Some(user))
 }
 
 /// `<partition>.state.T.<H(tenant)>` or `<partition>.state.U.<H(tenant)>.<H(user)>`: where what is remembered of a tenant or a user
@@ -47,30 +42,18 @@ pub(crate) fn checkpoint_key(partition: u8) -> String {
 mod tests {
     use super::*;
     use jiff::Timestamp;
-    use serde_json::{Value, json};
-
-    fn message(change: impl Fn(&mut Value)) -> StreamEvent {
-        let mut event = json!({
-            "contract": 1, "id": "4f1c", "tenant": "octo-org", "user": "dana", "origin": "github", "source": "s", "ceId": "1",
-            "type": "push", "time": "2026-11-22T10:00:00Z", "receivedAt": "2026-11-22T10:00:00Z", "priority": "High", "bodySha256": "0",
-        });
-        let subject = event_subject(&serde_json::from_value(event.clone()).unwrap()).unwrap();
-        change(&mut event);
-        StreamEvent { sequence: 1, stored_at: Timestamp::UNIX_EPOCH, subject, payload: event.to_string().into() }
-    }
 
     #[test]
-    fn an_event_is_read_and_what_is_none_is_told_apart_without_its_text() {
-        assert_eq!(read_event(&message(|_| {})).unwrap().user.as_deref(), Some("dana"));
-        for (field, value, expected) in [
-            ("priority", json!("secret"), "it is not an event: Data error at line 1"),
-            ("contract", json!(2), "contract 2, known is 1"),
-            ("tenant", json!("acme"), "do not fit its subject"),
-            ("user", json!("secret"), "do not fit its subject"),
-        ] {
-            let error = read_event(&message(|event| event[field] = value.clone())).unwrap_err();
-            assert!(error.contains(expected) && !error.contains("secret"), "{error}");
-        }
+    fn of_a_bucket_only_one_users_events_are_wanted() {
+        let message = |payload: &'static str| StreamEvent {
+            sequence: 1,
+            stored_at: Timestamp::UNIX_EPOCH,
+            subject: String::new(),
+            payload: payload.into(),
+        };
+        assert!(is_about(&message(r#"{"id": "1", "user": "d\u0061na", "data": {"user": "x"}}"#), "dana"));
+        assert!(!is_about(&message(r#"{"id": "1", "user": "x", "data": {"user": "dana"}}"#), "dana"));
+        assert!(!is_about(&message(r#"{"id": "1"}"#), "dana") && !is_about(&message("dana"), "dana"));
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod partition;
 mod service;
 
 pub use document::document;
-pub use event::{read_event, state_key};
+pub use event::state_key;
 pub use metrics::Metrics;
 pub use outside::{Outside, Reading, Real};
 pub use owned::{Batcher, work};

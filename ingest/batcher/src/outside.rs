@@ -18,9 +18,14 @@ pub trait Outside: Clone + Send + Sync + 'static {
 
     /// Reads `partition` from the first event after `after`.
     fn follow(&self, partition: u8, after: u64) -> impl Future<Output = Result<Self::Reading, NatsError>> + Send;
-    /// The events of `filter` from `first` to `last`, as many as there still are.
-    fn read_range(&self, filter: &str, first: u64, last: u64)
-    -> impl Future<Output = Result<Vec<StreamEvent>, NatsError>> + Send;
+    /// The events of `filter` from `first` to `last` that `wanted` wants, as many as there still are.
+    fn read_range(
+        &self,
+        filter: &str,
+        first: u64,
+        last: u64,
+        wanted: impl Fn(&StreamEvent) -> bool + Send,
+    ) -> impl Future<Output = Result<Vec<StreamEvent>, NatsError>> + Send;
     /// All values whose keys match `filter`.
     fn states(&self, filter: &str) -> impl Future<Output = Result<Vec<(String, KvEntry)>, NatsError>> + Send;
     /// The value of `key`.
@@ -73,8 +78,14 @@ impl Outside for Real {
         EventReader::open(&self.nats, &[partition], after).await
     }
 
-    async fn read_range(&self, filter: &str, first: u64, last: u64) -> Result<Vec<StreamEvent>, NatsError> {
-        read_range(&self.nats, filter, first, last).await
+    async fn read_range(
+        &self,
+        filter: &str,
+        first: u64,
+        last: u64,
+        wanted: impl Fn(&StreamEvent) -> bool + Send,
+    ) -> Result<Vec<StreamEvent>, NatsError> {
+        read_range(&self.nats, filter, first, last, wanted).await
     }
 
     async fn states(&self, filter: &str) -> Result<Vec<(String, KvEntry)>, NatsError> {

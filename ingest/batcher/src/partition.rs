@@ -13,9 +13,10 @@ use trackway_batching::{Arrival, BatchingPolicy, next_tick, published, tick};
 use trackway_crds::contracts::{CONTRACT, StoredEvent};
 use trackway_crds::track::Level;
 use trackway_nats::{KvEntry, NatsError, StreamEvent, with_retry};
+use trackway_service::read_event;
 
 use crate::announce::Order;
-use crate::event::{checkpoint_key, read_event, state_key, states_filter};
+use crate::event::{checkpoint_key, state_key, states_filter};
 use crate::keys::Held;
 use crate::metrics::PartitionLabels;
 use crate::outside::{Outside, Reading};

@@ -5,8 +5,10 @@
 //!                                                └─ the part's own work, until stop
 //! ```
 
+mod event;
 mod probes;
 mod process;
 
+pub use event::read_event;
 pub use probes::{Probes, serve};
 pub use process::{log, ready_tls, stop_on_signal, unless};

@@ -4,7 +4,7 @@ use async_nats::HeaderMap;
 use bytes::Bytes;
 use jiff::Timestamp;
 use trackway_crds::contracts::StoredEvent;
-use trackway_crds::names::{label_hash, partition};
+use trackway_crds::names::{label_hash, partition, user_bucket};
 
 use crate::follow::bounds;
 use crate::results::last_at_leader;
@@ -13,6 +13,9 @@ use crate::subjects::{EVENTS, token};
 use crate::write_once::publish_after;
 use crate::{Nats, NatsError};
 
+/// Of which subjects the last sequence is meant that a publisher expects.
+const EXPECTED_IN: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
+
 /// One message of the stream of events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamEvent {
@@ -20,7 +23,7 @@ pub struct StreamEvent {
     pub sequence: u64,
     /// When the server stored it, by the server's clock.
     pub stored_at: Timestamp,
-    /// `EVENTS.<partition>.<H(tenant)>.<H(user) or "-">.<event key>`.
+    /// `EVENTS.<partition>.<H(tenant)>.<bucket of the user, or "-">.<event key>`.
     pub subject: String,
     /// What was published, unread.
     pub payload: Bytes,
@@ -41,14 +44,14 @@ pub enum EventPublication {
     },
 }
 
-/// Where `event` is stored: `EVENTS.<partition>.<H(tenant)>.<H(user) or "-">.<id>`.
+/// Where `event` is stored: `EVENTS.<partition>.<H(tenant)>.<bucket of the user, or "-">.<id>`.
 ///
 /// # Errors
 /// [`NatsError::Permanent`] when the id cannot be part of a subject.
 pub fn event_subject(event: &StoredEvent) -> Result<String, NatsError> {
     token("event id", &event.id)?;
-    let user = event.user.as_deref().map_or_else(|| "-".to_owned(), label_hash);
-    Ok(format!("{EVENTS}.{}.{}.{user}.{}", partition(&event.tenant), label_hash(&event.tenant), event.id))
+    let bucket = event.user.as_deref().map_or_else(|| "-".to_owned(), |user| user_bucket(user).to_string());
+    Ok(format!("{EVENTS}.{}.{}.{bucket}.{}", partition(&event.tenant), label_hash(&event.tenant), event.id))
 }
 
 /// The subjects of every event of `tenant`.
@@ -57,10 +60,10 @@ pub fn tenant_filter(tenant: &str) -> String {
     format!("{EVENTS}.{}.{}.>", partition(tenant), label_hash(tenant))
 }
 
-/// The subjects of every event of `tenant` about `user`.
+/// The subjects of every event of `tenant` about `user`, and about those who share its bucket.
 #[must_use]
 pub fn user_filter(tenant: &str, user: &str) -> String {
-    format!("{EVENTS}.{}.{}.{}.>", partition(tenant), label_hash(tenant), label_hash(user))
+    format!("{EVENTS}.{}.{}.{}.>", partition(tenant), label_hash(tenant), user_bucket(user))
 }
 
 /// The subjects of every event of a partition.
@@ -69,20 +72,32 @@ pub fn partition_filter(partition: u8) -> String {
     format!("{EVENTS}.{partition}.>")
 }
 
-/// Publishes an event as the only message of `subject` ([`event_subject`]) and waits until it is stored. Safe to repeat. Calls
-/// at the same time share the connection without waiting for each other.
+/// The subjects an event of this tenant and key may have, whoever it is about: of all of them one has a message.
+fn key_filter(subject: &str) -> Option<String> {
+    let mut tokens: Vec<&str> = subject.split('.').collect();
+    *tokens.iter_mut().nth_back(1)? = "*";
+    Some(tokens.join("."))
+}
+
+/// Publishes an event to `subject` ([`event_subject`]) unless its tenant has one of its key, and waits until it is stored. Safe to
+/// repeat. Calls at the same time share the connection without waiting for each other.
 ///
 /// # Errors
 /// [`NatsError::Transient`] when NATS is away or the stream is full, [`NatsError::Permanent`] when the event is larger than the
 /// server takes.
 pub async fn publish_event(nats: &Nats, subject: &str, payload: Bytes) -> Result<EventPublication, NatsError> {
-    if let Some(sequence) = publish_after(nats, subject, HeaderMap::new(), payload, 0).await? {
+    let action = format!("publish {subject}");
+    let Some(key) = key_filter(subject) else { return Err(NatsError::permanent(&action, "it is no subject of an event")) };
+    // What is compared is the key: the same event about another user would have another subject.
+    let mut headers = HeaderMap::new();
+    headers.insert(EXPECTED_IN, key.as_str());
+    if let Some(sequence) = publish_after(nats, subject, headers, payload, 0).await? {
         return Ok(EventPublication::Stored { sequence });
     }
-    match last_at_leader(nats, EVENTS_STREAM, subject).await? {
+    match last_at_leader(nats, EVENTS_STREAM, &key).await? {
         Some(message) => Ok(EventPublication::Taken { payload: message.payload }),
-        // Its time was over between the two requests.
-        None => Err(NatsError::transient(&format!("publish {subject}"), "the event of this key was removed just now")),
+        // Its time was over between the two requests, or, with replicas, the other one of its key is being stored.
+        None => Err(NatsError::transient(&action, "the event of this key was removed or is being stored just now")),
     }
 }
 
@@ -111,11 +126,20 @@ mod tests {
     fn inv09_an_event_has_the_subject_of_its_tenant_user_and_key() {
         let subject = event_subject(&event("octo-org", Some("hubot"), "4f1c")).unwrap();
         let of_user = user_filter("octo-org", "hubot");
+        assert!(of_user.ends_with(&format!(".{}.>", user_bucket("hubot"))), "{of_user}");
         assert_eq!(subject, format!("{}4f1c", of_user.trim_end_matches('>')));
         assert!(of_user.starts_with(tenant_filter("octo-org").trim_end_matches('>')));
         assert!(subject.starts_with(partition_filter(partition("octo-org")).trim_end_matches('>')));
         let without_user = event_subject(&event("octo-org", None, "4f1c")).unwrap();
         assert_eq!(without_user, format!("{}-.4f1c", tenant_filter("octo-org").trim_end_matches('>')));
+    }
+
+    #[test]
+    fn inv09_a_key_is_looked_for_whoever_the_event_is_about() {
+        let about = |user| key_filter(&event_subject(&event("octo-org", user, "4f1c")).unwrap()).unwrap();
+        assert_eq!(about(Some("hubot")), about(None));
+        assert_eq!(about(None), format!("{}*.4f1c", tenant_filter("octo-org").trim_end_matches('>')));
+        assert_eq!(key_filter("EVENTS"), None);
     }
 
     #[test]

@@ -18,13 +18,19 @@ const PAGE: u64 = 256;
 const PAGE_BYTES: usize = 4 << 20;
 const END_OF_BATCH: u16 = 204;
 
-/// The events of `filter` ([`crate::tenant_filter`], [`crate::user_filter`]) with sequences from `first` to `last`, both included,
-/// in stream order. `last` names a stored event of `filter`; it waits for nothing that is not there, and what was removed since
-/// is left out.
+/// The events of `filter` ([`crate::tenant_filter`], [`crate::user_filter`]) that `wanted` wants, with sequences from `first` to
+/// `last`, both included, in stream order. `last` names a stored event of `filter`; it waits for nothing that is not there, and
+/// what was removed since is left out. No more than a page of unwanted events is held.
 ///
 /// # Errors
 /// [`NatsError`]; transient also when a replica that is behind answered.
-pub async fn read_range(nats: &Nats, filter: &str, first: u64, last: u64) -> Result<Vec<StreamEvent>, NatsError> {
+pub async fn read_range(
+    nats: &Nats,
+    filter: &str,
+    first: u64,
+    last: u64,
+    wanted: impl Fn(&StreamEvent) -> bool,
+) -> Result<Vec<StreamEvent>, NatsError> {
     let mut events: Vec<StreamEvent> = Vec::new();
     let mut from = first.max(1);
     while from <= last {
@@ -36,9 +42,8 @@ pub async fn read_range(nats: &Nats, filter: &str, first: u64, last: u64) -> Res
                 break;
             }
         };
-        events.extend(page);
+        events.extend(page.into_iter().filter(|event| event.sequence <= last && wanted(event)));
     }
-    events.retain(|event| event.sequence <= last);
     Ok(events)
 }
 

@@ -74,8 +74,14 @@ impl Outside for Mortal {
         Ok(MortalReading { real, fate: Arc::clone(&self.fate) })
     }
 
-    async fn read_range(&self, filter: &str, first: u64, last: u64) -> Result<Vec<StreamEvent>, NatsError> {
-        self.fate.call("read_range", self.real.read_range(filter, first, last)).await
+    async fn read_range(
+        &self,
+        filter: &str,
+        first: u64,
+        last: u64,
+        wanted: impl Fn(&StreamEvent) -> bool + Send,
+    ) -> Result<Vec<StreamEvent>, NatsError> {
+        self.fate.call("read_range", self.real.read_range(filter, first, last, wanted)).await
     }
 
     async fn states(&self, filter: &str) -> Result<Vec<(String, KvEntry)>, NatsError> {

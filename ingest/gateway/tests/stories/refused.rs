@@ -74,6 +74,17 @@ async fn the_same_id_with_another_content_is_a_conflict() {
 }
 
 #[tokio::test]
+async fn inv09_the_same_id_with_another_content_is_a_conflict_also_when_it_is_about_another_user() {
+    let world = World::start().await;
+    let send = async |body: &'static str| post(world.gateway, "/v1/webhooks/plain", &[JSON, as_octo()], body).await;
+    assert_eq!(send(r#"{"id": 5, "user": "dana"}"#).await.status, 202);
+    for other in [r#"{"id": 5, "user": "hubot"}"#, r#"{"id": 5}"#] {
+        assert_eq!(send(other).await.problem(409)["field"], "id");
+    }
+    assert_eq!(world.stored().await, 1);
+}
+
+#[tokio::test]
 async fn who_sends_too_fast_is_told_when_to_come_again_and_the_others_are_not_held_up() {
     let world = World::start().await;
     let send = async |bearer, id: &str| {

@@ -36,7 +36,7 @@ impl History for Nats {
     }
 
     async fn read_range(&self, partition: u8, first: u64, last: u64) -> Result<Vec<StreamEvent>, NatsError> {
-        read_range(self, &partition_filter(partition), first, last).await
+        read_range(self, &partition_filter(partition), first, last, |_| true).await
     }
 
     async fn set_aside(&self, message: &StreamEvent, reason: &str) -> Result<(), NatsError> {

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use trackway_crds::contracts::{CONTRACT, StoredEvent};
-
 use crate::partitions::range::Sequenced;
 use trackway_nats::StreamEvent;
+use trackway_service::read_event;
 
 /// A message that is no event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,18 +28,10 @@ pub(crate) async fn read(messages: Arc<Vec<StreamEvent>>) -> (Vec<Sequenced>, Ve
 fn read_all(messages: &[StreamEvent]) -> (Vec<Sequenced>, Vec<Unreadable>) {
     let (mut events, mut unreadable) = (Vec::with_capacity(messages.len()), Vec::new());
     for (index, message) in messages.iter().enumerate() {
-        match read_one(message) {
+        match read_event(message) {
             Ok(event) => events.push(Sequenced { sequence: message.sequence, event }),
             Err(reason) => unreadable.push(Unreadable { index, reason }),
         }
     }
     (events, unreadable)
-}
-
-fn read_one(message: &StreamEvent) -> Result<StoredEvent, String> {
-    let event: StoredEvent = serde_json::from_slice(&message.payload).map_err(|error| format!("it is no event: {error}"))?;
-    if event.contract != CONTRACT {
-        return Err(format!("it has contract {}, known is {CONTRACT}", event.contract));
-    }
-    Ok(event)
 }

@@ -14,7 +14,7 @@ use trackway_lake::partitions::{
     Budget, Checkpoint, Checkpoints, EventRange, FlushPolicy, History, Metrics, Partition, RangeWriter, Reader, WriteError,
     Written,
 };
-use trackway_nats::{NatsError, StreamEvent};
+use trackway_nats::{NatsError, StreamEvent, event_subject};
 use trackway_store::Files;
 
 pub(crate) const PARTITION: u8 = 7;
@@ -52,16 +52,20 @@ impl World {
     /// Stores `events`, with gaps between their sequences as other partitions make them.
     pub(crate) fn publish(&self, events: &[StoredEvent]) {
         for event in events {
-            self.publish_text(serde_json::to_vec(event).unwrap());
+            self.publish_to(event_subject(event).unwrap(), serde_json::to_vec(event).unwrap());
         }
     }
 
     pub(crate) fn publish_text(&self, text: impl Into<Vec<u8>>) {
+        self.publish_to("EVENTS.7.t.-.stranger".to_owned(), text.into());
+    }
+
+    fn publish_to(&self, subject: String, text: Vec<u8>) {
         let mut state = self.0.lock().unwrap();
         let sequence = state.messages.last().map_or(1, |last| last.sequence + 1 + last.sequence % 3);
-        let payload = text.into().into();
+        let payload = text.into();
         let stored_at = Timestamp::UNIX_EPOCH;
-        state.messages.push(StreamEvent { sequence, subject: format!("EVENTS.7.t.-.{sequence}"), payload, stored_at });
+        state.messages.push(StreamEvent { sequence, subject, payload, stored_at });
     }
 
     /// Removes the first `count` messages, as the stream does when they are old.

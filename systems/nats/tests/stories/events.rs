@@ -63,6 +63,33 @@ async fn inv09_of_two_events_of_one_key_the_first_is_kept_and_shown_to_the_secon
 }
 
 #[tokio::test]
+async fn inv09_a_key_is_taken_whoever_the_first_event_of_it_was_about() {
+    let (_server, nats) = ready().await;
+    let about = |user: &str| format!("EVENTS.3.t.{user}.k");
+    publish_event(&nats, &about("5"), "first".into()).await.unwrap();
+    for other in ["5", "6", "63", "-"] {
+        let again = publish_event(&nats, &about(other), "second".into()).await.unwrap();
+        assert_eq!(again, EventPublication::Taken { payload: "first".into() }, "{other}");
+    }
+    for free in ["EVENTS.3.u.5.k", "EVENTS.4.t.5.k", "EVENTS.3.t.5.l"] {
+        let first = publish_event(&nats, free, "first".into()).await.unwrap();
+        assert!(matches!(first, EventPublication::Stored { .. }), "{free}");
+    }
+}
+
+#[tokio::test]
+async fn inv09_of_one_key_sent_about_many_users_at_once_one_event_is_stored() {
+    let (_server, nats) = ready().await;
+    let sent = stream::iter(0..64_usize).map(|user| {
+        let nats = &nats;
+        async move { publish_event(nats, &format!("EVENTS.3.t.{user}.k"), user.to_string().into()).await.unwrap() }
+    });
+    let outcomes: Vec<_> = soon(sent.buffer_unordered(64).collect()).await;
+    let stored = outcomes.iter().filter(|outcome| matches!(outcome, EventPublication::Stored { .. })).count();
+    assert_eq!((stored, last_sequence(&nats).await.unwrap()), (1, 1));
+}
+
+#[tokio::test]
 async fn inv09_of_many_at_once_each_key_is_stored_once() {
     let (_server, nats) = ready().await;
     let stored = stream::iter(0..2_000_usize).map(|number| {
@@ -209,21 +236,23 @@ async fn a_range_holds_the_events_of_its_filter_and_nothing_beyond() {
     for key in 0..900 {
         store(&nats, 3, ["a", "b", "c"][key % 3], key).await;
     }
-    let found = soon(read_range(&nats, "EVENTS.3.b.>", 5, 890)).await.unwrap();
+    let found = soon(read_range(&nats, "EVENTS.3.b.>", 5, 890, |_| true)).await.unwrap();
     let sequences: Vec<u64> = found.iter().map(|event| event.sequence).collect();
     assert_eq!(sequences, (5..=890).step_by(3).collect::<Vec<_>>());
     assert!(found.iter().all(|event| event.payload == event.subject && event.subject.starts_with("EVENTS.3.b.")));
+    let some = soon(read_range(&nats, "EVENTS.3.b.>", 5, 890, |event| event.sequence > 880)).await.unwrap();
+    assert_eq!(some.iter().map(|event| event.sequence).collect::<Vec<_>>(), [881, 884, 887, 890]);
     let live = keys(&mut EventReader::open(&nats, &[3], 4).await.unwrap(), 1).await;
     assert_eq!(live, [(found[0].sequence, found[0].subject.clone())]);
 
-    assert_eq!(read_range(&nats, "EVENTS.3.b.>", 6, 7).await.unwrap(), [], "it waits for nothing that is not there");
-    assert_eq!(read_range(&nats, "EVENTS.3.b.>", 9, 8).await.unwrap(), []);
+    assert_eq!(read_range(&nats, "EVENTS.3.b.>", 6, 7, |_| true).await.unwrap(), [], "it waits for nothing that is not there");
+    assert_eq!(read_range(&nats, "EVENTS.3.b.>", 9, 8, |_| true).await.unwrap(), []);
     let admin = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
     admin.get_stream("EVENTS").await.unwrap().purge().sequence(888).await.unwrap();
-    let rest = read_range(&nats, "EVENTS.3.b.>", 5, 890).await.unwrap();
+    let rest = read_range(&nats, "EVENTS.3.b.>", 5, 890, |_| true).await.unwrap();
     assert_eq!(rest.iter().map(|event| event.sequence).collect::<Vec<_>>(), [890]);
     admin.get_stream("EVENTS").await.unwrap().purge().await.unwrap();
-    assert_eq!(read_range(&nats, "EVENTS.3.b.>", 5, 890).await.unwrap(), []);
+    assert_eq!(read_range(&nats, "EVENTS.3.b.>", 5, 890, |_| true).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -233,7 +262,7 @@ async fn a_range_too_large_for_one_answer_is_read_in_several() {
     for key in 0..12 {
         publish_event(&nats, &subject(3, "t", key), large.clone()).await.unwrap();
     }
-    let found = soon(read_range(&nats, &partition_filter(3), 1, 12)).await.unwrap();
+    let found = soon(read_range(&nats, &partition_filter(3), 1, 12, |_| true)).await.unwrap();
     assert_eq!(found.iter().map(|event| event.payload.len()).collect::<Vec<_>>(), [large.len(); 12]);
 }
 
