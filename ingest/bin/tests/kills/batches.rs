@@ -7,7 +7,7 @@ use std::{
 };
 use tokio::time::timeout;
 use trackway_crds::{
-    contracts::{BatchDocument, BatchInfo, BatchReady},
+    contracts::{BatchDocument, BatchInfo, BatchReady, Reference},
     track::Level,
 };
 use trackway_nats::BatchReadyConsumer;
@@ -19,6 +19,8 @@ const SILENCE: Duration = Duration::from_secs(20);
 
 pub struct Announced {
     pub info: BatchInfo,
+    /// Its document.
+    pub input: Reference,
     /// Of the document, in its order.
     pub events: Vec<String>,
 }
@@ -40,7 +42,7 @@ pub async fn wait_for(world: &World, count: usize) -> Vec<Announced> {
         let events = document.events.into_iter().map(|event| event.id).collect();
         delivery.ack().await.unwrap();
         let id = ready.batch.id.clone();
-        let before = found.insert(id.clone(), Announced { info: ready.batch, events });
+        let before = found.insert(id.clone(), Announced { info: ready.batch, input: ready.input, events });
         assert!(before.is_none_or(|before| before.events == found[&id].events), "batch {id} was announced twice, and differs");
     }
     found.into_values().collect()

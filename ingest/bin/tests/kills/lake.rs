@@ -1,4 +1,4 @@
-//! What is in the lake, read as anybody reads Parquet.
+//! What is in a folder of the lake, read as anybody reads Parquet.
 
 use arrow_array::{Array, StringArray, cast::AsArray};
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};

@@ -1,11 +1,13 @@
-//! Invariant 9 where it is hardest: senders go on while the gateway, NATS, the lake writer and the batcher are killed in random
-//! order. `TRACKWAY_SOAK=1` sends 100,000 events under 50 kills, `TRACKWAY_SEED=17` repeats an order of kills.
+//! Invariants 9 and 10 where they are hardest: senders go on while the gateway, NATS, the lake writer, the vectorizer, the batcher
+//! and the collector are killed in random order. `TRACKWAY_SOAK=1` sends 100,000 events under 50 kills, `TRACKWAY_SEED=17` repeats an
+//! order of kills.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers fail the test the same way it does")]
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a test says what it has looked at, and how long it took")]
 
 mod batches;
 mod lake;
+mod runs;
 mod senders;
 mod world;
 
@@ -29,7 +31,7 @@ fn size() -> Size {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn inv09_every_acknowledged_event_is_in_the_lake_once_and_in_one_batch_per_level() {
+async fn inv09_inv10_every_acknowledged_event_is_once_in_the_lake_and_in_a_batch_per_level_that_has_its_runs() {
     let seed = std::env::var("TRACKWAY_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| fastrand::u64(..1 << 32));
     let Size { events, kills } = size();
     println!("TRACKWAY_SEED={seed}: {events} events, {kills} kills");
@@ -40,11 +42,14 @@ async fn inv09_every_acknowledged_event_is_in_the_lake_once_and_in_one_batch_per
     let sent = senders.finish().await;
     println!("all acknowledged after {:.1} s", since.elapsed().as_secs_f64());
 
-    let kept = lake::wait_for(&world.lake_folder(), sent.ids.len()).await;
+    let kept = lake::wait_for(&world.lake_folder().join("events"), sent.ids.len()).await;
+    let vectors = lake::wait_for(&world.lake_folder().join("vectors"), sent.ids.len()).await;
     let batches = batches::wait_for(&world, sent.ids.len()).await;
+    let runs = runs::exactly_those_of(&batches, &world.api).await;
     world.stop().await;
 
     every_event_once("in the lake", &sent, &kept);
+    every_event_once("among the vectors", &sent, &vectors);
     for level in [Level::Tenant, Level::User] {
         let of_level: Vec<_> = batches.iter().filter(|batch| batch.info.level == level).collect();
         let ids: Vec<String> = of_level.iter().flat_map(|batch| batch.events.iter().cloned()).collect();
@@ -54,6 +59,7 @@ async fn inv09_every_acknowledged_event_is_in_the_lake_once_and_in_one_batch_per
         }
         println!("{level:?}: {} batches of {} events", of_level.len(), ids.len());
     }
+    println!("{runs} runs, exactly those of the batches");
     let repeats = sent.repeats;
     println!(
         "{} events acknowledged, {repeats} of them after a try whose answer was lost, by {:?}",
