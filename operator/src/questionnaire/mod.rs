@@ -31,6 +31,8 @@ const OPEN_NET: Duration = Duration::from_secs(60);
 /// One that nothing more is expected of.
 const OVER_NET: Duration = Duration::from_secs(3600);
 const RETRY: Duration = Duration::from_secs(5);
+/// Somebody else wrote: the newer object is on its way.
+const RETRY_CONFLICT: Duration = Duration::from_millis(100);
 /// From its answer or expiry until it is deleted, when no run waits for it.
 const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
@@ -88,6 +90,10 @@ pub(crate) async fn reconcile(questionnaire: Arc<Questionnaire>, context: Arc<Co
 
 /// What to do after a reconcile that ended early.
 pub(crate) fn error_policy(questionnaire: Arc<Questionnaire>, error: &Error, context: Arc<Context>) -> Action {
+    if matches!(error, Error::Api(ApiError::Conflict { .. })) {
+        tracing::debug!(questionnaire = questionnaire.name_any(), %error, "lost a race, looks again");
+        return Action::requeue(RETRY_CONFLICT);
+    }
     tracing::warn!(questionnaire = questionnaire.name_any(), %error, "questionnaire not looked at, tries again");
     Metrics::count(&context.metrics.errors, "questionnaire");
     Action::requeue(RETRY)

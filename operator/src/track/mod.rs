@@ -18,6 +18,8 @@ use trackway_resolve::{Fault, config_map_data, resolve, revision_name};
 use crate::metrics::Metrics;
 
 const RETRY: Duration = Duration::from_secs(2);
+/// Somebody else wrote: the newer object is on its way.
+const RETRY_CONFLICT: Duration = Duration::from_millis(100);
 /// A net under lost watch events.
 const NET: Duration = Duration::from_secs(300);
 
@@ -72,6 +74,10 @@ pub(crate) async fn reconcile(track: Arc<Track>, context: Arc<Context>) -> Resul
 
 /// What to do after a reconcile that ended early.
 pub(crate) fn error_policy(track: Arc<Track>, error: &Error, context: Arc<Context>) -> Action {
+    if matches!(error, Error::Api(ApiError::Conflict { .. })) {
+        tracing::debug!(track = track.name_any(), %error, "lost a race, looks again");
+        return Action::requeue(RETRY_CONFLICT);
+    }
     tracing::warn!(track = track.name_any(), %error, "Track not resolved yet, tries again");
     Metrics::count(&context.metrics.errors, "track");
     Action::requeue(RETRY)

@@ -14,7 +14,7 @@ use std::{
     fmt::Debug,
 };
 use tokio::sync::OnceCell;
-use trackway_crds::{BatchRun, Track, contracts::BatchDocument, status::Phase};
+use trackway_crds::{BatchRun, Questionnaire, Track, contracts::BatchDocument, status::Phase};
 use trackway_e2e::{
     Place, batch,
     cluster::{file, repository},
@@ -120,20 +120,29 @@ fn the_api_server_refuses_what_breaks_a_rule() -> Outcome {
 
 async fn refused_by_the_api_server(place: &Place, name: &str, row: &Row) -> Result<()> {
     let id = batch::fresh_id();
-    let mut object = if row.object == "Track" {
-        place.small_track(name, &json!({}), &json!({}))?.0
-    } else {
-        let spec = json!({"trackRef": {"name": "nowhere"}, "batch": place.batch(&batch::document(&id, 1)).await?});
-        json!({"apiVersion": "trackway.dev/v1alpha1", "kind": "BatchRun", "metadata": {"name": format!("{name}-{id}")}, "spec": spec})
+    let named = |kind: &str, spec: Value| json!({"apiVersion": "trackway.dev/v1alpha1", "kind": kind, "metadata": {"name": format!("{name}-{id}")}, "spec": spec});
+    let mut object = match row.object.as_str() {
+        "Track" => place.small_track(name, &json!({}), &json!({}))?.0,
+        "BatchRun" => {
+            let batch = place.batch(&batch::document(&id, 1)).await?;
+            named("BatchRun", json!({"trackRef": {"name": "nowhere"}, "batch": batch}))
+        }
+        _ => named("Questionnaire", questionnaire()),
     };
     merge(&mut object, &row.given);
-    let said = if row.object == "Track" {
-        refusal::<Track>(place.api(), &object, row).await?
-    } else {
-        refusal::<BatchRun>(place.api(), &object, row).await?
+    let said = match row.object.as_str() {
+        "Track" => refusal::<Track>(place.api(), &object, row).await?,
+        "BatchRun" => refusal::<BatchRun>(place.api(), &object, row).await?,
+        _ => refusal::<Questionnaire>(place.api(), &object, row).await?,
     };
     ensure!(said.contains(&row.message), "the API server says {said:?}, not {:?}", row.message);
     Ok(())
+}
+
+fn questionnaire() -> Value {
+    let question =
+        json!({"id": "tone", "question": "Which tone?", "why": "Notices are read by people.", "answer": {"type": "string"}});
+    json!({"tenant": "octo-org", "subject": "octo-org", "questions": [question], "expiresAt": "2100-01-01T00:00:00.000000Z"})
 }
 
 /// What the API server says to the creation, or to the change.
@@ -164,7 +173,7 @@ where
 /// Walks the CRDs: a rule nobody ever broke is a rule nobody knows to work.
 fn every_rule_has_a_row(rows: &[(String, Row)]) -> Result<()> {
     let mut rules = BTreeSet::new();
-    for kind in ["batchruns", "modelendpoints", "tracks"] {
+    for kind in ["batchruns", "modelendpoints", "questionnaires", "tracks"] {
         let path = repository().join(format!("crds/manifests/{kind}.yaml"));
         let crd: Value = yaml(kind, &std::fs::read_to_string(path)?)?;
         collect_rules(&crd, &mut rules);
