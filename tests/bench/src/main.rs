@@ -1,116 +1,43 @@
-//! `trackway-bench`: sends batches through the installed Trackway of the current kubeconfig and prints what they cost.
-//!
-//! Everything is measured from outside: the time JetStream stored a result, the API server's audit log, the first line of a
-//! worker's log, `/proc`. It has to run on the machine of the built-in cluster, whose clocks are one. Goals are printed as met or
-//! missed and never decide the exit code.
+//! `trackway-bench`: measures and prints figures. Goals are printed as met or missed and never decide the exit code.
 
-mod audit;
-mod causes;
-mod crowd;
-mod figures;
-mod load;
+mod cluster;
+mod ingest;
+mod machine;
 mod memory;
-mod place;
-mod starts;
-mod steps;
 mod table;
 
-use anyhow::Context as _;
+use anyhow::bail;
 use clap::Parser;
-use figures::Measured;
-use jiff::Timestamp;
-use load::{ALONE, FAN, LOADS, REFAN, TEN};
-use place::Place;
-use std::{
-    io::{Write as _, stderr, stdout},
-    path::PathBuf,
-    time::Instant,
+use tokio::signal::{
+    ctrl_c,
+    unix::{SignalKind, signal},
 };
 
-/// Runs that have the cluster to themselves.
-const ALONE_RUNS: u32 = 3;
-/// Finished runs the operator's memory is measured with.
-const CROWD: u32 = 1000;
-
-/// Measures an installed Trackway and prints figures with their goals.
-#[derive(Parser, Clone, Debug)]
+/// Measures Trackway and prints figures with their goals.
+#[derive(Parser, Debug)]
 #[command(version, about, after_help = "Example:\n  make bench")]
-struct Args {
-    /// Namespace of Trackway and of the Tracks.
-    #[arg(long, default_value = "trackway", value_name = "NAME")]
-    namespace: String,
-    /// The API server's audit log.
-    #[arg(long, value_name = "FILE")]
-    audit_log: PathBuf,
-    /// The program that submits batches.
-    #[arg(long, value_name = "PROGRAM")]
-    cli: PathBuf,
-    /// Events of every batch, as `trackway submit` takes them.
-    #[arg(long, value_name = "FILE_OR_DIR")]
-    events: PathBuf,
-    /// Batches of each load.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=400), value_name = "N")]
-    batches: u32,
-    /// Something else to print with the table.
-    #[arg(long = "beside", value_name = "TEXT")]
-    beside: Vec<String>,
+enum Args {
+    /// Runs: batches through the installed Trackway of the current kubeconfig.
+    Cluster(cluster::Args),
+    /// Events: the parts of ingest as processes of this machine, without a cluster.
+    Ingest(ingest::Args),
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     // Fails only when one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let args = Args::parse();
-    let place = Place::open(args.clone()).await?;
-    let before = load_average()?;
-    let mark = format!("{:04x}", Timestamp::now().as_second() & 0xffff);
-
-    // The first pods of a node are not what later ones are.
-    LOADS[1].run(&place, 1, &format!("{}w", &mark[..3])).await?;
-    let idle = place.operator_memory().await?;
-    let mut measured: Vec<Measured> = Vec::new();
-    for load in &LOADS {
-        let begun = Instant::now();
-        let runs = load.run(&place, args.batches, &mark).await?;
-        writeln!(stderr(), "{}: {} runs in {:.0} s", load.name, runs.len(), begun.elapsed().as_secs_f64())?;
-        measured.push((load.name, runs));
+    let mut terminate = signal(SignalKind::terminate())?;
+    let measuring = async {
+        match Args::parse() {
+            Args::Cluster(args) => cluster::run(args).await,
+            Args::Ingest(args) => ingest::run(args).await,
+        }
+    };
+    // What it has started ends with it.
+    tokio::select! {
+        outcome = measuring => outcome,
+        _ = terminate.recv() => bail!("told to end"),
+        _ = ctrl_c() => bail!("interrupted"),
     }
-    let after = place.operator_memory().await?;
-    let fans = args.batches.div_ceil(4);
-    let (fan, refan) = (FAN.run(&place, fans, &mark).await?, REFAN.run(&place, fans, &mark).await?);
-    let (alone, ten) = (ALONE.run(&place, ALONE_RUNS, &mark).await?, TEN.run(&place, 10, &mark).await?);
-    let (ten_at_once, bound) = causes::of_ten_at_once(&alone, &ten);
-    let finished = measured.iter().flat_map(|(_, runs)| runs).next().context("no run was measured")?;
-    crowd::of_finished(&place, finished, CROWD, &mark).await?;
-    let crowded = place.operator_memory().await?;
-
-    let mut all = figures::of_runs(&place, &args.namespace, &args.audit_log, &measured).await?;
-    all.extend(figures::of_lease(&args.namespace, &args.audit_log)?);
-    all.extend(figures::of_status(&measured)?);
-    all.extend([causes::of_fan_out(FAN.name, &fan, 4000.0), causes::of_fan_out(REFAN.name, &refan, 8000.0)]);
-    all.extend(ten_at_once);
-    all.extend(figures::of_memory(idle, after, crowded));
-    let machine = machine(&place, &before).await?;
-    let beside: String = args.beside.iter().map(|text| format!("{text}\n")).collect();
-    writeln!(stdout(), "{machine}\n{beside}\n{}\n\n{bound}", table::table(&all))?;
-    Ok(())
-}
-
-/// When, what this machine is, and how busy it was before and is now.
-async fn machine(place: &Place, before: &str) -> anyhow::Result<String> {
-    let (cores, after) = (std::thread::available_parallelism()?, load_average()?);
-    let memory = std::fs::read_to_string("/proc/meminfo")?;
-    let kibibytes =
-        memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    let (today, gibibytes) = (Timestamp::now().strftime("%Y-%m-%d %H:%M UTC"), kibibytes.unwrap_or_default() / 1024 / 1024);
-    let version = place.client.apiserver_version().await?.git_version;
-    Ok(format!(
-        "{today}; {cores} cores, {gibibytes} GiB, load average {before} before and {after} after; Kubernetes {version} on one node"
-    ))
-}
-
-/// Of the last minute.
-fn load_average() -> anyhow::Result<String> {
-    let averages = std::fs::read_to_string("/proc/loadavg")?;
-    Ok(averages.split(' ').next().unwrap_or_default().to_owned())
 }

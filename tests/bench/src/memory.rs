@@ -1,12 +1,15 @@
-//! Memory of the operator's process, which runs on this machine, inside the built-in cluster.
+//! Memory of processes of this machine; a cluster's run on it too.
 
 use anyhow::Context;
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// As the kernel shows it: cut after 15 bytes.
 const PROGRAM: &str = "trackway-operat";
 
-/// What the operator holds, in MiB.
+/// What a process holds, in MiB.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Memory {
     pub(crate) resident: f64,
@@ -16,6 +19,15 @@ pub(crate) struct Memory {
 /// Memory of the operator in the pod with this uid.
 pub(crate) fn of_operator(pod_uid: &str) -> anyhow::Result<Memory> {
     let process = process_of(pod_uid).with_context(|| format!("no process of the operator's pod {pod_uid} on this machine"))?;
+    of(&process)
+}
+
+/// Memory of the process with this id.
+pub(crate) fn of_process(id: u32) -> anyhow::Result<Memory> {
+    of(&Path::new("/proc").join(id.to_string()))
+}
+
+fn of(process: &Path) -> anyhow::Result<Memory> {
     let status = fs::read_to_string(process.join("status"))?;
     let value = |name: &str| {
         let line =

@@ -1,8 +1,10 @@
 //! Figures, their goals, and the table they are printed as.
 
-/// What a figure should be at most. What is not given has no goal.
+/// What a figure should be at most, or at least. What is not given has no goal.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Goal {
+    /// What p50 should reach.
+    pub(crate) least: Option<f64>,
     pub(crate) p50: Option<f64>,
     pub(crate) p99: Option<f64>,
     pub(crate) max: Option<f64>,
@@ -53,23 +55,30 @@ impl Figure {
     }
 
     fn goal_written(&self) -> String {
-        let part = |name: &str, limit: Option<f64>| limit.map(|limit| format!("{name} ≤ {}", self.written(limit)));
-        let parts = [part("p50", self.goal.p50), part("p99", self.goal.p99), part("max", self.goal.max)];
-        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+        let part = |(name, sign, limit, _): (&str, char, Option<f64>, f64)| {
+            limit.map(|limit| format!("{name} {sign} {}", self.written(limit)))
+        };
+        self.limits().into_iter().filter_map(part).collect::<Vec<_>>().join(", ")
     }
 
     /// `met` or `missed`; nothing where there is no goal.
     fn verdict(&self) -> &'static str {
-        let limits = [(50.0, self.goal.p50), (99.0, self.goal.p99), (100.0, self.goal.max)];
-        let mut held = limits.iter().filter_map(|(percent, limit)| {
-            let limit = (*limit)?;
-            Some(percentile(&self.samples, *percent).is_some_and(|value| value <= limit))
+        let mut held = self.limits().into_iter().filter_map(|(_, sign, limit, percent)| {
+            let limit = limit?;
+            let holds = |value| if sign == '≥' { value >= limit } else { value <= limit };
+            Some(percentile(&self.samples, percent).is_some_and(holds))
         });
         match held.next() {
             None => "",
             Some(first) if first && held.all(|held| held) => "met",
             Some(_) => "missed",
         }
+    }
+
+    /// Each part of the goal: its name, on which side it lies, the limit if there is one, and the percentile it is about.
+    fn limits(&self) -> [(&'static str, char, Option<f64>, f64); 4] {
+        let Goal { least, p50, p99, max } = self.goal;
+        [("p50", '≥', least, 50.0), ("p50", '≤', p50, 50.0), ("p99", '≤', p99, 99.0), ("max", '≤', max, 100.0)]
     }
 
     fn written(&self, value: f64) -> String {
@@ -112,11 +121,14 @@ mod tests {
 
     #[test]
     fn a_goal_is_met_when_every_part_of_it_is() {
-        let goal = Goal { p50: Some(2.0), p99: Some(3.0), max: None };
+        let goal = Goal { p50: Some(2.0), p99: Some(3.0), ..Goal::default() };
         assert_eq!(figure(&[1.0, 2.0, 3.0], goal).verdict(), "met");
         assert_eq!(figure(&[1.0, 2.0, 4.0], goal).verdict(), "missed");
         assert_eq!(figure(&[], goal).verdict(), "missed", "what was not measured was not met");
         assert_eq!(figure(&[9.0], Goal::default()).verdict(), "");
+        let least = Goal { least: Some(2.0), ..Goal::default() };
+        assert_eq!(figure(&[1.0, 2.0, 3.0], least).verdict(), "met");
+        assert_eq!(figure(&[1.0, 1.0, 3.0], least).verdict(), "missed");
     }
 
     #[test]

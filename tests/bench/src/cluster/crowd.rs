@@ -1,6 +1,6 @@
 //! A thousand finished runs, to see what they cost the operator: stored as they would be, without having been run.
 
-use crate::place::Place;
+use super::place::Place;
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::{

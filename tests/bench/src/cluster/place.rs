@@ -1,6 +1,7 @@
 //! The cluster measured in: batches go in through the CLI, runs are watched until they end.
 
-use crate::{Args, memory};
+use super::Args;
+use crate::memory::{self, Memory};
 use anyhow::{Context, ensure};
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{Pod, Secret, Service};
@@ -91,7 +92,7 @@ impl Place {
     }
 
     /// Memory of the operator's process.
-    pub(crate) async fn operator_memory(&self) -> anyhow::Result<memory::Memory> {
+    pub(crate) async fn operator_memory(&self) -> anyhow::Result<Memory> {
         let pods = Api::<Pod>::namespaced(self.client.clone(), &self.args.namespace).list(&ListParams::default()).await?;
         let of_operator = |pod: &&Pod| pod.name_any().starts_with(OPERATOR) && pod.metadata.deletion_timestamp.is_none();
         let uid = pods.iter().find(of_operator).and_then(ResourceExt::uid);

@@ -1,6 +1,6 @@
 //! From finished runs to samples: which Job followed which result.
 
-use crate::{audit::Write, place::Place};
+use super::{audit::Write, place::Place};
 use anyhow::Context;
 use jiff::Timestamp;
 use kube::ResourceExt;

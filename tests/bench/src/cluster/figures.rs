@@ -1,11 +1,13 @@
 //! The figures and their goals.
 
-use crate::{
+use super::{
     audit,
-    memory::Memory,
     place::Place,
     starts,
     steps::{self, Moments, Step, Writes},
+};
+use crate::{
+    memory::Memory,
     table::{Figure, Goal},
 };
 use jiff::Timestamp;
@@ -54,7 +56,7 @@ fn latencies(by_load: &[(&'static str, Vec<Step>)]) -> Vec<Figure> {
 }
 
 fn goal(p50: Option<f64>, p99: Option<f64>) -> Goal {
-    Goal { p50, p99, max: None }
+    Goal { p50, p99, ..Goal::default() }
 }
 
 fn latency(load: &str, what: &str, goal: Goal, steps: &[Step], ends: Ends) -> Figure {

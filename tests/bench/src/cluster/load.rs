@@ -1,6 +1,6 @@
 //! What runs while figures are measured.
 
-use crate::place::{Batch, Place};
+use super::place::{Batch, Place};
 use futures::{StreamExt, TryStreamExt, stream};
 use trackway_crds::{BatchRun, track::Level};
 
