@@ -16,6 +16,7 @@ pub mod body;
 mod cloud_event;
 mod convert;
 mod events;
+mod finish;
 #[cfg(test)]
 mod fuzz_tests;
 mod guard;

@@ -2,13 +2,14 @@
 //!
 //! The record decides: of two who answer the same question at the same time one wins there. Only then does the tenant's context
 //! learn it, and only after that is the record marked as answered, which is what lets runs go on. A crash in between leaves an answer
-//! that nobody was told of; giving it again finishes what was begun.
+//! that nobody was told of; giving it again finishes what was begun, and of the last answer so does [`crate::finish`] by itself.
 
 use crate::{
     answers::{self, Answers, Progress, Questionnaire},
     app::App,
     body::{self, Incoming},
     convert::of_nats,
+    finish::{self, ROUNDS},
     media::{self, Media},
     problem::{Kind, Problem},
     store::{Store, Versioned},
@@ -20,9 +21,7 @@ use trackway_crds::contracts::QuestionnaireRecord;
 
 /// Longest body of answers in bytes.
 pub const ANSWERS_BYTES: usize = 64 * 1024;
-/// How often somebody else may write in between before the sender is asked to come again.
-const ROUNDS: usize = 16;
-/// When that is.
+/// When a sender is asked to come again because others wrote in between.
 const SOON: Duration = Duration::from_secs(1);
 
 /// Which questionnaire.
@@ -71,42 +70,10 @@ pub async fn take<S: Store>(app: &App<S>, name: Name<'_>, headers: &HeaderMap, b
     Err(busy())
 }
 
-/// Teaches the tenant's context what was answered, and marks a questionnaire as answered when everything is.
+/// How far it has come, once everybody was told so.
 async fn finish<S: Store>(app: &App<S>, name: Name<'_>, record: QuestionnaireRecord) -> Result<Progress, Problem> {
-    let progress = answers::progress(&record);
-    if record.answered_at.is_some() {
-        return Ok(progress);
-    }
-    learn(app, name.namespace, &record).await?;
-    if !progress.answered {
-        return Ok(progress);
-    }
-    let answered_at = record.answers.values().map(|answer| answer.at).max();
-    for _ in 0..ROUNDS {
-        let (record, revision) = again(app, name).await?;
-        // Answers never change: whoever wrote in between has at most marked it, or moved its end. Unless it is another one by now.
-        if !answers::progress(&record).answered {
-            break;
-        }
-        let done = record.answered_at.is_some();
-        if done || replace(app, name, &QuestionnaireRecord { answered_at, ..record }, revision).await? {
-            return Ok(progress);
-        }
-    }
-    Err(busy())
-}
-
-async fn learn<S: Store>(app: &App<S>, namespace: &str, record: &QuestionnaireRecord) -> Result<(), Problem> {
-    for _ in 0..ROUNDS {
-        let known = app.store.context(namespace, &record.tenant).await.map_err(|error| of_nats(&error))?;
-        let revision = known.as_ref().map(|(_, revision)| *revision);
-        let Some(next) = answers::context(known.as_ref().map(|(context, _)| context), record) else { return Ok(()) };
-        let replaced = app.store.replace_context(namespace, &next, revision).await;
-        if replaced.map_err(|error| of_nats(&error))? {
-            return Ok(());
-        }
-    }
-    Err(busy())
+    let finished = finish::finish(&app.store, (name.namespace, name.name), &record).await;
+    if finished.map_err(|error| of_nats(&error))? { Ok(answers::progress(&record)) } else { Err(busy()) }
 }
 
 /// The record, for a bearer of its tenant.

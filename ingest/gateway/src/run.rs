@@ -1,6 +1,6 @@
 //! The gateway as a process.
 
-use crate::{app::App, keys::Keys, metrics::Metrics, patience::Patience, routes::router, serve::serve};
+use crate::{app::App, finish::keep_finished, keys::Keys, metrics::Metrics, patience::Patience, routes::router, serve::serve};
 use anyhow::Context as _;
 use prometheus_client::registry::Registry;
 use std::{
@@ -95,6 +95,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
         probes.connected(nats.clone());
         probes.working();
         tokio::spawn(keys.clone().keep_fresh(stop.clone()));
+        tokio::spawn(keep_finished(nats.clone(), stop.clone()));
         tokio::spawn(leave(probes.clone(), stop.clone()));
         let app = Arc::new(App::new(config, keys, nats, metrics.clone()));
         tracing::info!(sources = app.config.sources.len(), "takes events");

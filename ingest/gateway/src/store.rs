@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::future::Future;
 use trackway_crds::contracts::{QuestionnaireRecord, StoredEvent, TenantContext};
 use trackway_crds::names;
-use trackway_nats::{EventPublication, KeyCreation, KeyUpdate, Kv, Nats, NatsError, event_subject, publish_event};
+use trackway_nats::{EventPublication, KeyCreation, KeyUpdate, Kv, KvWrite, Nats, NatsError, event_subject, publish_event};
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,19 @@ pub enum Kept {
 
 /// A value and its revision, to compare with when it is replaced.
 pub type Versioned<T> = (T, u64);
+
+/// A questionnaire met on the way through all of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Met {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name there.
+    pub name: String,
+    /// `None`: it was deleted, or what stands there is none.
+    pub record: Option<QuestionnaireRecord>,
+    /// Grows with each write of any of them.
+    pub revision: u64,
+}
 
 /// Where events, questionnaires and answers are kept.
 pub trait Store: Clone + Send + Sync + 'static {
@@ -40,6 +53,9 @@ pub trait Store: Clone + Send + Sync + 'static {
         record: &QuestionnaireRecord,
         revision: u64,
     ) -> impl Future<Output = Result<bool, NatsError>> + Send;
+
+    /// Of all questionnaires as they are the first that was written at or after `revision`; `None`: there is none.
+    fn next_questionnaire(&self, revision: u64) -> impl Future<Output = Result<Option<Met>, NatsError>> + Send;
 
     /// What a tenant has answered in a namespace so far.
     fn context(
@@ -82,6 +98,15 @@ impl Store for Nats {
         revision: u64,
     ) -> Result<bool, NatsError> {
         write(&Kv::questionnaires(self), &format!("{namespace}.{name}"), record, Some(revision)).await
+    }
+
+    async fn next_questionnaire(&self, revision: u64) -> Result<Option<Met>, NatsError> {
+        let Some(KvWrite { key, value, revision }) = Kv::questionnaires(self).next_write(revision).await? else {
+            return Ok(None);
+        };
+        let (namespace, name) = key.split_once('.').unwrap_or_default();
+        let record = value.and_then(|value| serde_json::from_slice(&value).ok());
+        Ok(Some(Met { namespace: namespace.to_owned(), name: name.to_owned(), record, revision }))
     }
 
     async fn context(&self, namespace: &str, tenant: &str) -> Result<Option<Versioned<TenantContext>>, NatsError> {

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use std::time::SystemTime;
 
-use crate::error::{from_leader_get, from_server};
-use crate::results::last_at_leader;
+use crate::error::from_server;
+use crate::results::{last_at_leader, next_at_leader};
 use crate::subjects::DLQ;
 use crate::write_once::{publish_after, publish_once};
 use crate::{Nats, NatsError, Publication};
@@ -136,12 +136,7 @@ pub async fn replay(nats: &Nats, letter: &DeadLetter) -> Result<Replay, NatsErro
 
 /// The first letter at or after sequence `from`, from the leader.
 async fn next(nats: &Nats, from: u64) -> Result<Option<StreamMessage>, NatsError> {
-    let action = "read dead letters";
-    let read = async {
-        let stream = nats.jetstream().get_stream_no_info(DLQ).await.map_err(|error| NatsError::permanent(action, error))?;
-        from_leader_get(action, stream.get_first_raw_message_by_subject(format!("{DLQ}.>"), from.max(1)).await)
-    };
-    nats.request(action, &[&format!("$JS.API.STREAM.MSG.GET.{DLQ}")], read).await
+    next_at_leader(nats, "read dead letters", DLQ, &format!("{DLQ}.>"), from).await
 }
 
 async fn delete(nats: &Nats, stream: &str, sequence: u64) -> Result<(), NatsError> {

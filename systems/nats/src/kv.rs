@@ -210,6 +210,6 @@ impl Kv {
     }
 }
 
-fn is_marker(message: &StreamMessage) -> bool {
+pub(crate) fn is_marker(message: &StreamMessage) -> bool {
     message.headers.get("KV-Operation").is_some()
 }

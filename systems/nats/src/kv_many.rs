@@ -3,15 +3,29 @@
 use std::collections::BTreeMap;
 
 use async_nats::jetstream::Message;
+use bytes::Bytes;
 use futures::StreamExt;
 use tokio::time::timeout;
 
 use crate::connection::ANSWER_LIMIT;
 use crate::follow::{Follow, Reading, Resume, consumer};
+use crate::kv::is_marker;
+use crate::results::next_at_leader;
 use crate::{Kv, KvEntry, NatsError};
 
 /// Messages of one request.
 const PAGE: usize = 512;
+
+/// The latest write of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KvWrite {
+    /// The key.
+    pub key: String,
+    /// What was written; `None`: somebody deleted it.
+    pub value: Option<Bytes>,
+    /// As [`KvEntry::revision`].
+    pub revision: u64,
+}
 
 impl Kv {
     /// All keys that match `filter` (`17.state.>`, `*.checkpoint`; `>` for all), with their values, in the order of keys. With
@@ -52,6 +66,23 @@ impl Kv {
             }
         }
         Ok(found.into_iter().collect())
+    }
+
+    /// Of the latest writes of all keys the first one at or after `revision`; `None`: there is none. Begun at 0, and each time
+    /// behind the one before, it leads through the bucket and on to what is written meanwhile. It is one request a key, where
+    /// [`Kv::entries`] reads many at once, and takes no more rights than [`Kv::get`].
+    ///
+    /// # Errors
+    /// As [`Kv::create`].
+    pub async fn next_write(&self, revision: u64) -> Result<Option<KvWrite>, NatsError> {
+        let filter = self.filter_subject(">")?;
+        let action = format!("read {filter} from revision {revision}");
+        let Some(message) = next_at_leader(&self.nats, &action, &self.stream(), &filter, revision).await? else {
+            return Ok(None);
+        };
+        let key = message.subject.strip_prefix(&self.subject_prefix()).unwrap_or_default().to_owned();
+        let value = (!is_marker(&message)).then_some(message.payload);
+        Ok(Some(KvWrite { key, value, revision: message.sequence }))
     }
 
     /// The values of all keys that match `filter` (see [`Kv::entries`]), then each change of them. Nothing is asked of the

@@ -52,7 +52,7 @@ pub use events::{
     EventPublication, StreamEvent, event_subject, last_sequence, partition_filter, publish_event, tenant_filter, user_filter,
 };
 pub use kv::{KeyCreation, KeyUpdate, Kv, KvEntry};
-pub use kv_many::KvWatch;
+pub use kv_many::{KvWatch, KvWrite};
 pub use members::Membership;
 pub use range::read_range;
 pub use results::{publish_result, read_results, result_stored_at};

@@ -71,3 +71,19 @@ pub(crate) async fn last_at_leader(nats: &Nats, stream: &str, subject: &str) -> 
     };
     nats.request(&action, &[&api], read).await
 }
+
+/// The first message of `filter` at or after sequence `from` (0: of all), from the leader.
+pub(crate) async fn next_at_leader(
+    nats: &Nats,
+    action: &str,
+    stream: &str,
+    filter: &str,
+    from: u64,
+) -> Result<Option<StreamMessage>, NatsError> {
+    let api = format!("$JS.API.STREAM.MSG.GET.{stream}");
+    let read = async {
+        let stream = nats.jetstream().get_stream_no_info(stream).await.map_err(|error| NatsError::permanent(action, error))?;
+        from_leader_get(action, stream.get_first_raw_message_by_subject(filter, from.max(1)).await)
+    };
+    nats.request(action, &[&api], read).await
+}

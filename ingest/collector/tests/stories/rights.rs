@@ -78,3 +78,21 @@ async fn a_collector_seals_no_batch_and_an_operator_writes_no_result() {
     let operator = connect(&server, "operator").await;
     assert_denied(publish_result(&operator, &result_of("team-a"), Bytes::from("x")).await);
 }
+
+#[tokio::test]
+async fn a_gateway_reads_all_questionnaires_one_after_the_other_and_a_worker_none() {
+    let server = nats_of_the_chart().await;
+    make_streams(&server).await;
+    let operator = connect(&server, "operator").await;
+    for key in ["team-a.q-1", "team-b.q-2"] {
+        Kv::questionnaires(&operator).create(key, Bytes::from("x")).await.unwrap();
+    }
+    let gateway = Kv::questionnaires(&connect(&server, "gateway").await);
+    let first = gateway.next_write(0).await.unwrap().unwrap();
+    let second = gateway.next_write(first.revision + 1).await.unwrap().unwrap();
+    assert_eq!((first.key.as_str(), second.key.as_str()), ("team-a.q-1", "team-b.q-2"));
+    assert_eq!(gateway.next_write(second.revision + 1).await.unwrap(), None);
+    // Whoever may make a consumer may have messages sent to others.
+    assert_denied(gateway.entries(">").await);
+    assert_denied(Kv::questionnaires(&connect(&server, "worker-team-a").await).next_write(0).await);
+}

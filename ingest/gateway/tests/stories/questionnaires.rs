@@ -2,7 +2,7 @@
 
 use crate::{
     client::{Answer, get, post},
-    world::{ACME, JSON, OCTO, World},
+    world::{ACME, JSON, LIMIT, OCTO, World},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -10,17 +10,24 @@ use trackway_crds::{
     contracts::{QuestionnaireRecord, TenantContext},
     names::label_hash,
 };
-use trackway_nats::{KeyCreation, Kv};
+use trackway_gateway::Patience;
+use trackway_nats::{KeyCreation, Kv, Nats};
+use trackway_test_support::until;
 
 async fn ask(world: &World, name: &str, expires_at: Timestamp) {
+    put(&world.nats, name, expires_at, json!({})).await;
+}
+
+/// Puts a questionnaire with `answers` that nobody has marked.
+async fn put(nats: &Nats, name: &str, expires_at: Timestamp, answers: Value) {
     let record = json!({
-        "contract": 1, "tenant": "octo-org", "expiresAt": expires_at,
+        "contract": 1, "tenant": "octo-org", "expiresAt": expires_at, "answers": answers,
         "questions": [
             {"id": "tone", "question": "Which tone?", "why": "for the notice", "answer": {"enum": ["warm", "plain"]}},
             {"id": "size", "question": "How many?", "answer": {"type": "integer", "minimum": 1}},
         ],
     });
-    let created = Kv::questionnaires(&world.nats).create(&format!("team-a.{name}"), record.to_string().into()).await.unwrap();
+    let created = Kv::questionnaires(nats).create(&format!("team-a.{name}"), record.to_string().into()).await.unwrap();
     assert!(matches!(created, KeyCreation::Created(_)));
 }
 
@@ -109,4 +116,22 @@ async fn of_those_who_answer_at_the_same_time_one_wins_and_all_places_agree() {
         assert!(record.answered_at.is_some());
         assert_eq!(context.answers, record.answers, "round {round}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_whose_gateway_was_killed_is_finished_by_the_next_one_that_starts() {
+    let (first, last) = (Timestamp::from_second(1_000).unwrap(), Timestamp::from_second(2_000).unwrap());
+    let both = json!({"tone": {"value": "warm", "at": first}, "size": {"value": 3, "at": last}});
+    let world = World::start_after(Patience::default(), async |nats| {
+        put(nats, "q-1", later(), json!({"tone": {"value": "plain", "at": first}})).await;
+        // The answers came in time, and then it took a while.
+        put(nats, "q-2", last, both).await;
+    })
+    .await;
+    let marked = || async { record(&world, "q-2").await.answered_at };
+    assert_eq!(until("the record is marked", LIMIT, marked).await.unwrap(), last);
+    let learned = context(&world).await.unwrap().answers;
+    assert_eq!((&learned["tone"].value, &learned["size"].value), (&json!("warm"), &json!(3)));
+    let half = record(&world, "q-1").await;
+    assert_eq!((half.answered_at, half.answers.len()), (None, 1));
 }

@@ -72,9 +72,15 @@ impl World {
     }
 
     pub async fn start_with(patience: Patience) -> Self {
+        Self::start_after(patience, async |_| ()).await
+    }
+
+    /// A gateway that starts when `before` has done something to NATS.
+    pub async fn start_after(patience: Patience, before: impl AsyncFnOnce(&Nats)) -> Self {
         let server = NatsServer::start().await.unwrap();
         let nats = connect(&server, "test").await;
         ensure_streams(&nats, StreamSettings::default()).await.unwrap();
+        before(&nats).await;
         let secrets = tempfile::tempdir().unwrap();
         for (name, key, secret) in [
             ("octo", "token", "token-of-octo-org"),

@@ -41,6 +41,27 @@ async fn an_update_of_an_older_revision_conflicts() {
 }
 
 #[tokio::test]
+async fn a_bucket_is_walked_through_in_the_order_of_its_latest_writes() {
+    let (server, nats) = ready().await;
+    let kv = Kv::questionnaires(&nats);
+    assert_eq!(kv.next_write(0).await.unwrap(), None);
+    for key in ["ns.a", "ns.b", "ns.c"] {
+        kv.create(key, "1".into()).await.unwrap();
+    }
+    let person = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    person.get_key_value("questionnaires").await.unwrap().delete("ns.b").await.unwrap();
+    kv.update("ns.a", "2".into(), 1).await.unwrap();
+    let (mut found, mut next) = (Vec::new(), 0);
+    while let Some(write) = kv.next_write(next).await.unwrap() {
+        next = write.revision + 1;
+        found.push((write.key, write.value, write.revision));
+    }
+    let value = |text: &'static str| Some(Bytes::from(text));
+    let expected = [("ns.c", value("1"), 3), ("ns.b", None, 4), ("ns.a", value("2"), 5)];
+    assert_eq!(found, expected.map(|(key, value, revision)| (key.to_owned(), value, revision)));
+}
+
+#[tokio::test]
 async fn the_server_itself_refuses_to_overwrite_a_payload() {
     let (server, nats) = ready().await;
     let kv = Kv::payloads(&nats);
