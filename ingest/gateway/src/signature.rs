@@ -14,6 +14,9 @@ pub const TOLERANCE_SECONDS: i64 = 300;
 /// A header holds one signature for each secret in use; more than these are not looked at.
 const MAX_SIGNATURES: usize = 8;
 
+/// What every key of GitHub's signs to be compared; bodies are JSON and do not begin like this.
+const FINGERPRINT: &str = "trackway fingerprint";
+
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
@@ -91,6 +94,12 @@ impl HubKey {
             return None;
         }
         Hmac::new_from_slice(secret).ok().map(Self)
+    }
+
+    /// As [`SigningKey::fingerprint`].
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 32] {
+        self.0.clone().chain_update(FINGERPRINT).finalize().into_bytes().into()
     }
 
     /// The value of `X-Hub-Signature-256` for `body`.

@@ -14,6 +14,8 @@ use sha2::Sha256;
 const PREFIX: &str = "whsec_";
 /// As the standard asks: shorter keys can be guessed, longer ones add nothing.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+/// What every key signs to be compared; no notice begins like this.
+const FINGERPRINT: &str = "trackway fingerprint";
 /// People drop the padding when they copy a secret, and nothing depends on it.
 const DECODER: GeneralPurpose =
     GeneralPurpose::new(&ALPHABET, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
@@ -70,6 +72,12 @@ impl SigningKey {
         self.over(id, timestamp, body).verify_slice(signature).is_ok()
     }
 
+    /// The same for two keys that sign alike, however they were written. As secret as the key.
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 32] {
+        self.mac.clone().chain_update(FINGERPRINT).finalize().into_bytes().into()
+    }
+
     fn over(&self, id: &str, timestamp: &str, body: &[u8]) -> Hmac<Sha256> {
         self.mac.clone().chain_update(format!("{id}.{timestamp}.")).chain_update(body)
     }
@@ -100,8 +108,11 @@ mod tests {
     fn a_secret_is_read_with_line_end_and_without_padding() {
         let usual = key("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").unwrap();
         for other in ["whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", " whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"] {
-            assert_eq!(key(other).unwrap().signature("id", 1, b"x"), usual.signature("id", 1, b"x"), "{other:?}");
+            let other = key(other).unwrap();
+            assert_eq!(other.signature("id", 1, b"x"), usual.signature("id", 1, b"x"));
+            assert_eq!(other.fingerprint(), usual.fingerprint());
         }
+        assert_ne!(key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap().fingerprint(), usual.fingerprint());
     }
 
     #[test]
