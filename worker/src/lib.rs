@@ -24,6 +24,8 @@ mod context;
 mod debugger;
 mod failure;
 mod fan_out;
+#[cfg(test)]
+mod fuzz_tests;
 mod generate;
 mod instructions;
 mod job;

@@ -18,7 +18,7 @@ use crate::{
     fan_out::compose,
     job::{Env, Task},
     retrieve::retrieved,
-    stored::{Stored, parsed},
+    stored::Stored,
 };
 
 /// What every target of a pod is given alike, read once.
@@ -35,7 +35,7 @@ pub(crate) struct Loaded {
 /// Reads the batch and the outputs of the stages before.
 pub(crate) async fn load(job: &AttemptJob, store: &PayloadStore) -> Step<Loaded> {
     let stored = Stored::new(store, Task::of(job))?;
-    let batch = parsed("the batch document", &stored.batch(&job.assignment.batch.input).await?)?;
+    let batch = stored.batch(&job.assignment.batch.input).await?;
     let mut loaded = Loaded { batch, stages: BTreeMap::new(), references: job.assignment.stages.clone(), context: None };
     for (name, reference) in &job.assignment.stages {
         loaded.stages.insert(name.clone(), stored.read(&format!("the output of stage {name}"), reference).await?);

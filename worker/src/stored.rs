@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
-use trackway_crds::contracts::{NameKind, Reference, RunRef, StoredName};
+use trackway_crds::contracts::{BatchDocument, CONTRACT, NameKind, Reference, RunRef, StoredName};
 use trackway_store::{Name, NameCreation, PayloadStore, Scope, StoreError, with_retry};
 
 use crate::{
@@ -47,8 +47,8 @@ impl<'a> Stored<'a> {
         Ok(Self { store, scope, namespace: &run.namespace, stage, attempt, index, deadline })
     }
 
-    pub(crate) async fn batch(&self, reference: &Reference) -> Step<Bytes> {
-        self.seen("read the batch document", || self.store.get_batch(self.namespace, reference)).await
+    pub(crate) async fn batch(&self, reference: &Reference) -> Step<BatchDocument> {
+        batch_document(&self.seen("read the batch document", || self.store.get_batch(self.namespace, reference)).await?)
     }
 
     pub(crate) async fn get(&self, reference: &Reference) -> Step<Bytes> {
@@ -164,6 +164,17 @@ fn same_request(name: &Name, found: StoredName, request_hash: &str) -> Step<Refe
         }
         _ => Ok(found.reference),
     }
+}
+
+/// `bytes` as a batch with its events.
+pub(crate) fn batch_document(bytes: &[u8]) -> Step<BatchDocument> {
+    let document: BatchDocument = parsed("the batch document", bytes)?;
+    if document.contract == CONTRACT {
+        return Ok(document);
+    }
+    let message =
+        format!("the batch document follows contract {}, this worker knows {CONTRACT}: use one release", document.contract);
+    Err(Failure::permanent("PayloadInvalid", message))
 }
 
 /// `bytes` as a document of ours.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use std::{collections::BTreeMap, fs, path::Path};
 use trackway_crds::{
     ModelEndpointSpec, TrackSpec,
-    contracts::{BatchDocument, BatchInfo, ResolvedWork},
+    contracts::{BatchDocument, BatchInfo, CONTRACT, ResolvedWork},
 };
 use trackway_resolve::{Resolved, resolve};
 
@@ -156,6 +156,11 @@ fn sealed(path: &Path) -> anyhow::Result<Option<Batch>> {
         return Ok(None);
     }
     let document = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let parsed = serde_json::from_slice::<BatchDocument>(&document).ok();
-    Ok(parsed.map(|parsed| Batch { info: parsed.batch, document }))
+    let Ok(parsed) = serde_json::from_slice::<BatchDocument>(&document) else { return Ok(None) };
+    let (path, contract) = (path.display(), parsed.contract);
+    ensure!(
+        contract == CONTRACT,
+        "{path}: a batch document of contract {contract}, and this program knows {CONTRACT}: use one release"
+    );
+    Ok(Some(Batch { info: parsed.batch, document }))
 }

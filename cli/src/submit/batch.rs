@@ -55,6 +55,9 @@ pub fn make_batch(raw: Vec<RawEvent>, order: BatchOrder, now: Timestamp) -> anyh
             short_hash(&[&sha256_hex(&content), &order.tenant, &order.subject, &now.to_string()])
         }
     };
+    for (what, text) in [("tenant", &order.tenant), ("subject", &order.subject)] {
+        ensure!((1..=128).contains(&text.chars().count()), "{what} {text:?}: use 1 to 128 characters");
+    }
     ensure!(order.labels.len() <= 16, "{} labels: a batch has at most 16", order.labels.len());
     let info = BatchInfo {
         id,
@@ -73,6 +76,8 @@ pub fn make_batch(raw: Vec<RawEvent>, order: BatchOrder, now: Timestamp) -> anyh
     let bytes = serde_json::to_vec(&document).context("cannot write the batch document")?;
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     ensure!(size <= MAX_BLOB_BYTES, "the batch has {size} bytes, at most {MAX_BLOB_BYTES} (16 MiB) fit: make two of it");
+    // The document nests a file's values deeper than the file does, and whoever reads it has a limit.
+    serde_json::from_slice::<BatchDocument>(&bytes).context("no worker could read these events: nest their data less deep")?;
     Ok(Batch { info: document.batch, document: bytes })
 }
 
@@ -95,7 +100,10 @@ fn counts(events: &[Event]) -> BatchCounts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::submit::read::parse;
     use serde_json::json;
+    use std::path::Path;
+    use trackway_test_support::fuzz::fuzz_documents;
 
     fn order(id: Option<&str>) -> BatchOrder {
         BatchOrder {
@@ -144,5 +152,40 @@ mod tests {
             assert!(error.to_string().contains("a-z"), "{bad}: {error}");
         }
         assert!(make_batch(Vec::new(), order(None), at(0)).unwrap_err().to_string().contains("--events"));
+        let deep = (0..126).fold(json!(1), |inner, _| json!([inner]));
+        let error = make_batch(vec![raw("push", deep)], order(None), at(0)).unwrap_err();
+        assert!(error.to_string().contains("nest their data less deep"), "{error}");
+        let nobody = BatchOrder { tenant: String::new(), ..order(None) };
+        assert!(make_batch(vec![raw("push", json!({}))], nobody, at(0)).unwrap_err().to_string().contains("tenant \"\""));
+    }
+
+    #[test]
+    fn fuzz_files_of_events() {
+        let push =
+            json!({"type": "push", "time": "2026-11-22T14:42:00Z", "priority": "Low", "data": {"n": [1, -2.5e3, "\u{1f600}"]}});
+        let hook = json!({"action": "opened", "issue": {"updated_at": "2026-11-20T08:15:00Z"},
+            "repository": {"full_name": "octo-org/hello"}, "sender": {"login": "dana"}});
+        let takes = |bytes: &[u8]| {
+            let Ok(text) = std::str::from_utf8(bytes) else { return false };
+            let mut raw = Vec::new();
+            // As one file of JSON, and as one of lines.
+            if ["a.json", "a.jsonl"].iter().all(|path| parse(Path::new(path), text, &mut raw).is_err()) {
+                return false;
+            }
+            let Ok(batch) = make_batch(raw, order(None), at(0)) else { return false };
+            let document: BatchDocument = serde_json::from_slice(&batch.document).unwrap();
+            assert_eq!((document.contract, &document.batch), (CONTRACT, &batch.info));
+            assert!(document.events.is_sorted_by_key(|event| event.time));
+            assert_eq!(usize::try_from(batch.info.counts.events).unwrap(), document.events.len());
+            assert_eq!(batch.info.counts.by_priority.values().sum::<u32>(), batch.info.counts.events);
+            assert_eq!(
+                (Some(batch.info.from), Some(batch.info.to)),
+                (document.events.first().map(|event| event.time), document.events.last().map(|event| event.time))
+            );
+            assert!(checked(batch.info.id.clone()).is_ok() && batch.document.len() as u64 <= MAX_BLOB_BYTES);
+            assert_eq!(serde_json::to_vec(&document).unwrap(), batch.document, "it can be read again as it was");
+            true
+        };
+        fuzz_documents(&[push.clone(), hook.clone(), json!([push, hook])], takes).unwrap();
     }
 }

@@ -38,6 +38,11 @@ fn read_folder(folder: &Path, events: &mut Vec<RawEvent>) -> anyhow::Result<()> 
 
 fn read_file(path: &Path, events: &mut Vec<RawEvent>) -> anyhow::Result<()> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(path, &text, events)
+}
+
+/// The events in `text`, which is what `path` holds.
+pub(super) fn parse(path: &Path, text: &str, events: &mut Vec<RawEvent>) -> anyhow::Result<()> {
     if is_lines(path) {
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let value = serde_json::from_str(line).with_context(|| format!("{}:{}: not JSON", path.display(), index + 1))?;
@@ -48,7 +53,7 @@ fn read_file(path: &Path, events: &mut Vec<RawEvent>) -> anyhow::Result<()> {
     if !is_json(path) {
         bail!("{}: events are in .json, .jsonl or .ndjson files, or in folders of them", path.display());
     }
-    let value: Value = serde_json::from_str(&text).with_context(|| format!("{}: not JSON", path.display()))?;
+    let value: Value = serde_json::from_str(text).with_context(|| format!("{}: not JSON", path.display()))?;
     let name = type_in_name(path);
     match value {
         Value::Array(values) => events.extend(values.into_iter().map(|value| RawEvent { name: String::new(), value })),

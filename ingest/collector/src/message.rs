@@ -1,5 +1,6 @@
 //! Reading a BATCH_READY message. What does not pass here nobody can handle.
 
+use jiff::Timestamp;
 use trackway_crds::{
     contracts::{BatchReady, CONTRACT},
     track::Priority,
@@ -21,6 +22,8 @@ pub struct Subject<'a> {
 
 /// Most events the schema of a BatchRun takes.
 const MAX_EVENTS: u32 = 1_000_000;
+/// Longest batch document that is stored, in bytes.
+const MAX_DOCUMENT_BYTES: u64 = 16 << 20;
 
 /// Parses `payload` and checks what the API server would refuse later.
 ///
@@ -39,6 +42,9 @@ pub fn parse(subject: Subject<'_>, payload: &[u8]) -> Result<BatchReady, Poison>
         check((1..=128).contains(&value.chars().count()), field, value, "must have 1 to 128 characters")?;
     }
     check(batch.counts.events <= MAX_EVENTS, "batch.counts.events", &batch.counts.events, "must be at most 1000000")?;
+    check(batch.ready_at >= Timestamp::UNIX_EPOCH, "batch.readyAt", &batch.ready_at, "must not be before 1970")?;
+    let bytes = ready.input.bytes;
+    check(bytes <= MAX_DOCUMENT_BYTES, "input.bytes", &bytes, &format!("must be at most {MAX_DOCUMENT_BYTES}"))?;
     check(is_sha256(&ready.input.sha256), "input.sha256", &ready.input.sha256, "must be 64 lower-case hexadecimal digits")?;
     Ok(ready)
 }
@@ -59,7 +65,10 @@ fn is_sha256(text: &str) -> bool {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::{ledger::Match, run::build};
     use serde_json::{Value, json};
+    use trackway_crds::names;
+    use trackway_test_support::fuzz::fuzz_documents;
 
     pub(crate) fn document() -> Value {
         json!({"contract": 1, "batch": {"id": "b7k2f9q1", "tenant": "octo-org", "level": "Tenant", "subject": "octo-org",
@@ -88,6 +97,8 @@ pub(crate) mod tests {
             ("/batch/tenant", json!(""), "batch.tenant \"\" must have 1 to 128 characters"),
             ("/batch/counts/events", json!(2_000_000), "batch.counts.events 2000000"),
             ("/input/sha256", json!("A".repeat(64)), "input.sha256"),
+            ("/input/bytes", json!(u64::MAX), "input.bytes 18446744073709551615 must be at most 16777216"),
+            ("/batch/readyAt", json!("-000001-11-22T14:00:00Z"), "batch.readyAt -000001-11-22T14:00:00Z must not be before 1970"),
             ("/batch", json!(null), "not a BATCH_READY document"),
         ] {
             let mut bad = document();
@@ -96,5 +107,34 @@ pub(crate) mod tests {
             assert!(poison.contains(expected), "{pointer}: {poison}");
         }
         assert!(parse(Subject { id: "x", priority: "Low" }, b"\xff{").is_err());
+    }
+
+    #[test]
+    fn fuzz_messages() {
+        let takes = |bytes: &[u8]| {
+            let Ok(ready) = parse(Subject { id: "b7k2f9q1", priority: "High" }, bytes) else { return false };
+            let written = serde_json::to_vec(&ready).unwrap();
+            assert_eq!(serde_json::from_slice::<BatchReady>(&written).unwrap(), ready, "it can be read again as it was");
+            let entry = Match {
+                namespace: "team-a".to_owned(),
+                track: "admin".to_owned(),
+                generation: 3,
+                run: names::run_name("admin", &ready.batch.id),
+                created: false,
+            };
+            let run = build(&ready, &entry);
+            let spec = serde_json::to_value(&run.spec).unwrap();
+            // What the schema of a BatchRun asks for, and what the API server reads as whole numbers and moments.
+            for (pointer, longest) in [("/batch/id", 64), ("/batch/tenant", 128), ("/batch/subject", 128)] {
+                let characters = spec.pointer(pointer).and_then(Value::as_str).unwrap().chars().count();
+                assert!((1..=longest).contains(&characters), "{pointer}: {spec}");
+            }
+            assert!((0..=1_000_000).contains(&spec["batch"]["events"].as_i64().unwrap()), "{spec}");
+            assert!(spec["batch"]["input"]["bytes"].as_i64().is_some_and(|bytes| bytes >= 0), "{spec}");
+            assert_eq!(spec["batch"]["readyAt"].as_str().unwrap().len(), "2026-11-22T14:42:10.400000Z".len(), "{spec}");
+            assert!(names::label_hash(&ready.batch.tenant).len() <= 63 && run.metadata.name.unwrap() == "admin-b7k2f9q1");
+            true
+        };
+        fuzz_documents(&[document()], takes).unwrap();
     }
 }

@@ -3,20 +3,13 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use trackway_crds::{
-    contracts::{
-        BatchDocument, FailureAssignment, FailureRecord, NameKind, ResolvedStage, ResolvedWork, StageInput, StoredVerdict,
-    },
+    contracts::{FailureAssignment, FailureRecord, NameKind, ResolvedStage, ResolvedWork, StageInput, StoredVerdict},
     names::sha256_hex,
 };
 use trackway_store::Name;
 
 use super::pieces::Pieces;
-use crate::{
-    AttemptJob,
-    failure::Step,
-    job::Env,
-    stored::{Stored, parsed},
-};
+use crate::{AttemptJob, failure::Step, job::Env, stored::Stored};
 
 /// Attempts that are shown, the last ones.
 const ATTEMPTS: u32 = 3;
@@ -99,7 +92,7 @@ fn files<'a>(job: &'a AttemptJob, stage: Option<&'a ResolvedStage>) -> Vec<(Stri
 /// What is known of the batch without its events, which the input quotes where they matter.
 async fn batch(job: &AttemptJob, stored: &Stored<'_>) -> Step<String> {
     let input = &job.assignment.batch.input;
-    let document: BatchDocument = parsed("the batch document", &stored.batch(input).await?)?;
+    let document = stored.batch(input).await?;
     let facts = json!({"batch": document.batch, "events": document.events.len(), "document": input});
     Ok(pretty(&facts))
 }
