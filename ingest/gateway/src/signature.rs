@@ -14,9 +14,6 @@ pub const TOLERANCE_SECONDS: i64 = 300;
 /// A header holds one signature for each secret in use; more than these are not looked at.
 const MAX_SIGNATURES: usize = 8;
 
-/// What every key of GitHub's signs to be compared; bodies are JSON and do not begin like this.
-const FINGERPRINT: &str = "trackway fingerprint";
-
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
@@ -96,14 +93,8 @@ impl HubKey {
         Hmac::new_from_slice(secret).ok().map(Self)
     }
 
-    /// As [`SigningKey::fingerprint`].
-    #[must_use]
-    pub fn fingerprint(&self) -> [u8; 32] {
-        self.0.clone().chain_update(FINGERPRINT).finalize().into_bytes().into()
-    }
-
     /// The value of `X-Hub-Signature-256` for `body`.
-    fn signature(&self, body: &[u8]) -> String {
+    pub fn signature(&self, body: &[u8]) -> String {
         format!("sha256={}", hex::encode(self.0.clone().chain_update(body).finalize().into_bytes()))
     }
 

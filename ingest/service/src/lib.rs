@@ -1,4 +1,4 @@
-//! What every process above the line shares: logging, signals, probes and metrics over HTTP.
+//! What every process above the line shares: logging, signals, probes and metrics over HTTP; and what a message of EVENTS is.
 //!
 //! ```text
 //! main ── log(), ready_tls() ── Part::run(stop) ─┬─ serve(): /healthz /readyz /metrics
