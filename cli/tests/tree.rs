@@ -182,6 +182,21 @@ fn a_run_that_succeeded_after_a_retry() {
 }
 
 #[test]
+fn an_attempt_after_questions_says_so_and_is_none_of_those_a_low_score_may_cost() {
+    let once =
+        r#"  - {attempt: 1, try: 2, jobUID: u1, startedAt: "2026-11-22T14:00:00.000000Z", millis: 2888, verdict: Advance}"#;
+    let asked = r#"  questionnaire: {name: q-abcdefgh, asked: 1, round: 1, expiresAt: "2026-11-25T14:00:00.000000Z", answeredAt: "2026-11-22T14:00:02.000000Z"}
+  attempts:
+  - {attempt: 1, try: 1, jobUID: u0, startedAt: "2026-11-22T14:00:00.000000Z", millis: 900, score: 0.95, verdict: Ask, feedback: "clear"}
+  - {attempt: 2, try: 1, jobUID: u1, startedAt: "2026-11-22T14:00:02.000000Z", millis: 888, score: 0.88, verdict: Advance}"#;
+    let status = succeeded();
+    assert!(status.contains(once));
+    let shown = picture(&status.replace(&format!("  attempts:\n{once}"), asked), PLAIN);
+    assert!(shown.contains("attempt 2 of 5, because its questions were answered"), "{shown}");
+    assert!(!shown.contains("\"clear\""), "{shown}");
+}
+
+#[test]
 fn a_run_in_work_shows_the_stages_to_come() {
     insta::assert_snapshot!(picture(&running(), TERMINAL));
 }

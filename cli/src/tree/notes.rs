@@ -10,7 +10,7 @@ use trackway_crds::{
     contracts::{BroadcastCounts, ErrorClass, ResolvedStage, ResolvedWork},
     duration::for_people,
     names::{DEBUGGER, job_name},
-    status::{AskedStatus, AttemptStatus, CatchStatus, Phase, StagePhase, StageStatus, Used},
+    status::{AskedStatus, AttemptStatus, CatchStatus, Phase, StagePhase, StageStatus, Used, Verdict},
 };
 
 /// Longest quotation of a judge.
@@ -126,9 +126,9 @@ fn fan_out(targets: &TargetsPicture, stage: &StageStatus) -> String {
 
 fn succeeded(stage: &StageStatus, resolved: Option<&ResolvedStage>, found: Option<&Found>) -> String {
     let mut parts = Vec::new();
-    if let Some(attempt) = stage.attempts.last().filter(|last| last.attempt > 1) {
+    if let Some(last) = stage.attempts.last().filter(|last| last.attempt > 1) {
         let because = previous(stage).and_then(because).map(|text| format!(", {text}")).unwrap_or_default();
-        parts.push(format!("{}{because}", numbered(attempt.attempt, resolved)));
+        parts.push(format!("{}{because}", numbered(stage, last, resolved)));
     }
     let unjudged = stage.attempts.last().is_some_and(|last| last.score.is_none());
     match resolved.map(|stage| &stage.work) {
@@ -169,7 +169,7 @@ fn running(stage: &StageStatus, resolved: Option<&ResolvedStage>, input: &TreeIn
     let Some(last) = stage.attempts.last() else { return String::new() };
     let mut parts = Vec::new();
     if last.attempt > 1 {
-        parts.push(numbered(last.attempt, resolved));
+        parts.push(numbered(stage, last, resolved));
     }
     if last.try_ > 1 {
         parts.push(format!("try {}", last.try_));
@@ -200,7 +200,7 @@ fn failed(stage: &StageStatus, resolved: Option<&ResolvedStage>, input: &TreeInp
     match (class, last) {
         (Some(ErrorClass::Quality), Some(last)) => {
             let because = because(last).map(|text| format!(", {text}")).unwrap_or_default();
-            format!("{}{because}", numbered(last.attempt, resolved))
+            format!("{}{because}", numbered(stage, last, resolved))
         }
         (Some(class), _) => format!("{} error, see below", class.as_str()),
         (None, _) => String::new(),
@@ -212,17 +212,22 @@ pub(crate) fn counted(count: u32, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-fn numbered(attempt: u32, resolved: Option<&ResolvedStage>) -> String {
-    let of = resolved.map(|stage| format!(" of {}", stage.retry.quality_max_attempts)).unwrap_or_default();
-    format!("attempt {attempt}{of}")
+/// `attempt 2 of 3`. A round of questions is an attempt that the budget for low scores does not know.
+fn numbered(stage: &StageStatus, last: &AttemptStatus, resolved: Option<&ResolvedStage>) -> String {
+    let rounds = last.attempt.saturating_sub(1).saturating_sub(stage.retries());
+    let of = resolved.map(|stage| format!(" of {}", stage.retry.quality_max_attempts + rounds)).unwrap_or_default();
+    format!("attempt {}{of}", last.attempt)
 }
 
 fn previous(stage: &StageStatus) -> Option<&AttemptStatus> {
     stage.attempts.iter().rev().nth(1)
 }
 
-/// `because "cites no event" (grounded 0.44)`.
+/// Why another attempt followed: `because "cites no event" (grounded 0.44)`.
 fn because(attempt: &AttemptStatus) -> Option<String> {
+    if attempt.verdict == Some(Verdict::Ask) {
+        return Some("because its questions were answered".to_owned());
+    }
     let quote = attempt.feedback.as_deref().map(|text| format!("\"{}\"", quote(text)));
     let lowest = lowest(attempt).map(|(name, score)| format!("{name} {score}"));
     match (quote, lowest) {
